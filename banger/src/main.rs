@@ -1,0 +1,2 @@
+//! The banger program.
+fn main() {}
