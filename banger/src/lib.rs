@@ -1,1 +1,10 @@
-//! banger
+//! Turns an OCI container image into a bootable ext4 root filesystem in one streaming pass.
+//!
+//! This library is the `banger` program without its command line: it is the only place where
+//! [`oci_flatten`] and [`ext4_writer`] meet. It prints nothing and has no global state.
+
+pub mod error;
+pub mod places;
+pub mod size;
+
+pub use error::{Error, ErrorKind};
