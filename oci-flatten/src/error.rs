@@ -1,1 +1,193 @@
-//! The error module.
+//! The error of the upper floor: a kind to branch on, a sentence to read, and the cause.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What sort of failure it is: all that a caller needs for an exit code or a retry.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The image, tag, platform, file or layout is not there.
+    NotFound,
+    /// The registry refused the credentials, or wants some.
+    Unauthorized,
+    /// The network or the registry failed, after all retries.
+    Network,
+    /// Bytes differ from what their digest or size promised, or do not form what they should.
+    Integrity,
+    /// A limit of [`Limits`](crate::limits::Limits) was passed.
+    LimitExceeded,
+    /// Well-formed, but of a sort that is not flattened: encrypted, schema 1, an artifact.
+    Unsupported,
+    /// The disk is full.
+    NoSpace,
+    /// The operating system failed a read or a write.
+    Io,
+    /// The caller's own input does not parse: a source name, a platform, a digest.
+    InvalidInput,
+    /// The caller's token was cancelled.
+    Cancelled,
+    /// The caller's [`ContentSink`](crate::apply::ContentSink) failed; its error is the cause.
+    Sink,
+}
+
+/// A failure of the upper floor.
+///
+/// Displays as a lowercase fragment that fits "failed to …" and names the path, the number and the
+/// limit; causes are reached through [`source`](StdError::source).
+pub struct Error {
+    // Boxed, so that a `Result` stays two words wide.
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error without a cause.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            inner: Box::new(Inner {
+                kind,
+                message,
+                source: None,
+            }),
+        }
+    }
+
+    /// An operating-system error met while doing what `message` says.
+    ///
+    /// An `Error` that travelled through an [`io::Error`] (every blob is an `AsyncRead`) comes out
+    /// with its own kind and message, `message` put before it. A missing file is
+    /// [`ErrorKind::NotFound`], a full disk or quota [`ErrorKind::NoSpace`], the rest
+    /// [`ErrorKind::Io`].
+    pub fn io(message: impl Into<String>, error: io::Error) -> Self {
+        let message = message.into();
+        match error.downcast::<Self>() {
+            Ok(inner) => inner.context(message),
+            Err(error) => {
+                let kind = match error.kind() {
+                    io::ErrorKind::NotFound => ErrorKind::NotFound,
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+                    _ => ErrorKind::Io,
+                };
+                Self::new(kind, message).with_source(error)
+            }
+        }
+    }
+
+    /// The cancellation error.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self::new(ErrorKind::Cancelled, "cancelled")
+    }
+
+    /// The same error with a cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    /// The same error with `place` and a colon before its message: where it was met.
+    #[must_use]
+    pub fn context(mut self, place: impl fmt::Display) -> Self {
+        self.inner.message = format!("{place}: {}", self.inner.message);
+        self
+    }
+
+    /// What sort of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// The sentence, without its causes.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.inner.message
+    }
+
+    /// The cause as its own type, such as the error of the caller's sink.
+    #[must_use]
+    pub fn into_source(self) -> Option<Box<dyn StdError + Send + Sync>> {
+        self.inner.source
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.inner.kind)
+            .field("message", &self.inner.message)
+            .field("source", &self.inner.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// For streams: the error comes back out of [`Error::io`] with kind and message kept.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::NotFound => io::ErrorKind::NotFound,
+            ErrorKind::NoSpace => io::ErrorKind::StorageFull,
+            ErrorKind::Integrity => io::ErrorKind::InvalidData,
+            ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn survives_a_trip_through_io() {
+        let error = Error::new(ErrorKind::Network, "connection reset after 12 bytes");
+        let back = Error::io("layer 1 of 2", io::Error::from(error));
+        assert_eq!(back.kind(), ErrorKind::Network);
+        assert_eq!(
+            back.to_string(),
+            "layer 1 of 2: connection reset after 12 bytes"
+        );
+    }
+
+    #[test]
+    fn classifies_operating_system_errors() {
+        for (io_kind, kind) in [
+            (io::ErrorKind::NotFound, ErrorKind::NotFound),
+            (io::ErrorKind::StorageFull, ErrorKind::NoSpace),
+            (io::ErrorKind::QuotaExceeded, ErrorKind::NoSpace),
+            (io::ErrorKind::PermissionDenied, ErrorKind::Io),
+        ] {
+            let error = Error::io("open x", io::Error::from(io_kind));
+            assert_eq!(error.kind(), kind);
+            assert!(error.source().is_some());
+        }
+    }
+}
