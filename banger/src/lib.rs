@@ -4,6 +4,7 @@
 //! [`oci_flatten`] and [`ext4_writer`] meet. It prints nothing and has no global state.
 
 pub mod error;
+pub mod output;
 pub mod places;
 pub mod size;
 
