@@ -1,0 +1,72 @@
+//! The command line: arguments as typed are parsed here, and each command's file gives them meaning.
+
+mod flatten;
+mod interrupt;
+mod progress;
+mod report;
+
+use std::process::ExitCode;
+
+use banger::Error;
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Turns OCI images into bootable ext4 root filesystems: no mkfs, no root, no mount.
+#[derive(Debug, Parser)]
+#[command(name = "banger", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done                         5  refused by the registry
+  1  other failure                6  network
+  2  usage                        7  integrity: digest, malformed image, limit
+  3  not found                    8  does not fit
+  4  exists, or in use          130  interrupted; nothing half-made is left";
+
+/// What holds for every command.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// How results and errors are written
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    format: Format,
+    /// How progress is shown on standard error
+    #[arg(long, global = true, value_enum, default_value_t = progress::Style::Auto, value_name = "STYLE")]
+    progress: progress::Style,
+    /// Show no progress, and only identifiers as results
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Flatten(flatten::Arguments),
+}
+
+/// Parses the arguments, runs the command and reports how it went.
+pub(crate) fn main() -> ExitCode {
+    let Arguments { global, command } = Arguments::parse();
+    let outcome: Result<(), Error> = match command {
+        Command::Flatten(arguments) => arguments.run(&global),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::failure(&error, global.format);
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
