@@ -1,0 +1,169 @@
+//! What a layer takes away from the layers below, and what it must remember for that until its end.
+
+use std::collections::HashSet;
+
+use super::Rootfs;
+use super::inode::{DentryId, NodeId};
+use super::merge::MergeError;
+use super::resolve::Missing;
+use crate::entry::Metadata;
+use crate::limits::LimitExceeded;
+
+/// What a whiteout met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hidden {
+    /// Nothing, or something of a lower layer.
+    Lower,
+    /// A file that its own layer wrote, which stays.
+    OwnLayer,
+}
+
+/// What the layer at work has done so far.
+#[derive(Debug, Default)]
+pub(super) struct LayerState {
+    pub(super) number: u16,
+    /// Names that a whiteout of this layer hides.
+    pub(super) whiteouts: HashSet<(NodeId, Box<[u8]>)>,
+    /// Directories that hold nothing of lower layers any more.
+    pub(super) cleared: HashSet<NodeId>,
+    /// Contents that AUFS kept for hard links, by name.
+    pub(super) aufs_links: Vec<(Box<[u8]>, NodeId)>,
+    pub(super) heap_bytes: u64,
+}
+
+impl LayerState {
+    pub(super) fn number(&self) -> u16 {
+        self.number
+    }
+
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.heap_bytes + (self.whiteouts.len() * 48 + self.cleared.len() * 8) as u64
+    }
+}
+
+impl<C> Rootfs<C> {
+    /// Begins the next layer, above all before.
+    pub(crate) fn begin_layer(&mut self) -> Result<(), LimitExceeded> {
+        let number = self.layer.number.checked_add(1);
+        let limit = u64::from(u16::MAX);
+        self.layer.number = number.ok_or(LimitExceeded {
+            what: "image in layers",
+            limit,
+        })?;
+        Ok(())
+    }
+
+    /// Ends the layer: forgets what only its own entries could ask for.
+    pub(crate) fn end_layer(&mut self) {
+        for (_, node) in std::mem::take(&mut self.layer.aufs_links) {
+            self.tree.release(node);
+        }
+        self.layer = LayerState {
+            number: self.layer.number,
+            ..LayerState::default()
+        };
+        self.tree.reuse_directories();
+        self.forget_paths();
+    }
+
+    pub(super) fn forget_paths(&mut self) {
+        self.entry_cache.clear();
+        self.link_cache.clear();
+    }
+
+    /// Hides a name that lower layers have.
+    pub(crate) fn whiteout(&mut self, parent: &[u8], name: &[u8]) -> Result<Hidden, MergeError> {
+        let Some(directory) = self.directory(parent, Missing::CreateHideable)? else {
+            return Ok(Hidden::Lower);
+        };
+        if self.layer.whiteouts.insert((directory, name.into())) {
+            self.layer.heap_bytes += name.len() as u64;
+        }
+        let Some(dentry) = self.tree.find(directory, name) else {
+            return Ok(Hidden::Lower);
+        };
+        if self.tree.touch(dentry).layer == self.layer.number {
+            self.clear_lower_entry(dentry);
+            return Ok(Hidden::OwnLayer);
+        }
+        self.remove(dentry);
+        Ok(Hidden::Lower)
+    }
+
+    /// Hides all that lower layers have in a directory.
+    pub(crate) fn opaque(&mut self, path: &[u8]) -> Result<(), MergeError> {
+        if let Some(directory) = self.directory(path, Missing::CreateHideable)? {
+            self.clear_lower(directory);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, dentry: DentryId) {
+        self.forget_paths_through(dentry);
+        self.tree.remove(dentry);
+    }
+
+    /// Takes away what lower layers have at and below an entry of this layer.
+    fn clear_lower_entry(&mut self, dentry: DentryId) {
+        let node = self.tree.node(dentry);
+        if self.tree.inode(node).kind.is_directory() {
+            self.forget_lower_metadata(dentry, node);
+            self.clear_lower(node);
+        }
+    }
+
+    /// Takes away what lower layers have below a directory. No directory is looked through twice in a layer.
+    fn clear_lower(&mut self, directory: NodeId) {
+        let mut pending = vec![directory];
+        while let Some(directory) = pending.pop() {
+            if !self.layer.cleared.insert(directory) {
+                continue;
+            }
+            let entries: Vec<_> = self.tree.entries(directory).collect();
+            for dentry in entries {
+                if self.tree.touch(dentry).layer != self.layer.number {
+                    self.remove(dentry);
+                    continue;
+                }
+                let node = self.tree.node(dentry);
+                if self.tree.inode(node).kind.is_directory() {
+                    self.forget_lower_metadata(dentry, node);
+                    pending.push(node);
+                }
+            }
+        }
+    }
+
+    /// A directory that its layer only implies is, once the lower one is hidden, one that nothing describes.
+    fn forget_lower_metadata(&mut self, dentry: DentryId, node: NodeId) {
+        if !self.tree.touch(dentry).described {
+            let metadata = Metadata::implied_directory(self.implied_mtime);
+            self.tree.change_metadata(node, |old| *old = metadata);
+        }
+    }
+
+    pub(super) fn is_whited_out(&self, directory: NodeId, name: &[u8]) -> bool {
+        !self.layer.whiteouts.is_empty() && self.layer.whiteouts.contains(&(directory, name.into()))
+    }
+
+    /// Whether this layer hides what lower layers have at a name: by the name, or by a directory above it.
+    pub(super) fn is_hidden_in_layer(&self, directory: NodeId, name: &[u8]) -> bool {
+        if self.is_whited_out(directory, name) {
+            return true;
+        }
+        let mut directory = directory;
+        loop {
+            if self.layer.cleared.contains(&directory) {
+                return true;
+            }
+            let Some(entry) = self.tree.directory_entry(directory) else {
+                return false;
+            };
+            let parent = self.tree.parent(entry);
+            if self.is_whited_out(parent, self.tree.name(entry)) {
+                return true;
+            }
+            directory = parent;
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! From a path to a directory: symbolic links are followed as `chroot` would, never above the root.
+
+use super::Rootfs;
+use super::inode::{DentryId, InodeKind, NodeId};
+use super::merge::MergeError;
+use super::tree::Touch;
+use crate::entry::Metadata;
+use crate::path::NAME_MAX;
+
+/// Symbolic links followed on one path before it counts as a loop, as in Linux.
+const MAX_LINKS: u32 = 40;
+
+/// What happens where a directory of the path is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It is created, in place of a file if need be, and all on the way counts as written by this layer.
+    Create,
+    /// It is created for a whiteout: this layer's whiteouts and opaque markers may still hide it.
+    CreateHideable,
+    /// The path leads nowhere.
+    Stop,
+}
+
+/// The directories on the last path, since neighbours in a layer mostly share theirs.
+///
+/// Valid until a directory or a symbolic link goes away.
+#[derive(Debug, Default)]
+pub(super) struct PathCache {
+    path: Vec<u8>,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    /// Bytes of the path up to and without the slash behind this component.
+    end: usize,
+    directory: NodeId,
+    links: u32,
+}
+
+impl PathCache {
+    pub(super) fn clear(&mut self) {
+        self.path.clear();
+        self.steps.clear();
+    }
+
+    /// Forgets what `path` does not begin with; the last step that is left is where to go on.
+    fn rewind(&mut self, path: &[u8]) {
+        if self.path == path {
+            return;
+        }
+        let common = self
+            .path
+            .iter()
+            .zip(path)
+            .take_while(|(a, b)| a == b)
+            .count();
+        let is_shared =
+            |step: &Step| step.end <= common && matches!(path.get(step.end), None | Some(b'/'));
+        let shared = self
+            .steps
+            .iter()
+            .rposition(is_shared)
+            .map_or(0, |last| last + 1);
+        self.steps.truncate(shared);
+        self.path
+            .truncate(self.steps.last().map_or(0, |step| step.end));
+    }
+
+    /// Remembers the part of `path` that the steps have come to.
+    fn advance(&mut self, path: &[u8]) {
+        let known = self.path.len();
+        let end = self.steps.last().map_or(0, |step| step.end);
+        self.path.extend_from_slice(&path[known..end]);
+    }
+}
+
+impl<C> Rootfs<C> {
+    /// The directory at a cleaned path; `None` only where `missing` allows it to lead nowhere.
+    pub(super) fn directory(
+        &mut self,
+        path: &[u8],
+        missing: Missing,
+    ) -> Result<Option<NodeId>, MergeError> {
+        if path.is_empty() {
+            return Ok(Some(self.root()));
+        }
+        let mut cache = std::mem::take(self.cache(missing));
+        cache.rewind(path);
+        let found = self.walk(path, missing, &mut cache.steps);
+        cache.advance(path);
+        *self.cache(missing) = cache;
+        let found = found?;
+        if let (Missing::Create, Some(directory)) = (missing, found) {
+            self.touch_upwards(directory);
+        }
+        Ok(found)
+    }
+
+    fn cache(&mut self, missing: Missing) -> &mut PathCache {
+        match missing {
+            Missing::Create => &mut self.entry_cache,
+            Missing::CreateHideable | Missing::Stop => &mut self.link_cache,
+        }
+    }
+
+    fn walk(
+        &mut self,
+        path: &[u8],
+        missing: Missing,
+        steps: &mut Vec<Step>,
+    ) -> Result<Option<NodeId>, MergeError> {
+        let (mut directory, mut links) = steps
+            .last()
+            .map_or((self.root(), 0), |step| (step.directory, step.links));
+        let mut start = steps.last().map_or(0, |step| step.end + 1);
+        while start < path.len() {
+            let end = path[start..]
+                .iter()
+                .position(|&byte| byte == b'/')
+                .map_or(path.len(), |at| start + at);
+            match self.step(directory, &path[start..end], missing, &mut links)? {
+                Some(next) => directory = next,
+                None => return Ok(None),
+            }
+            steps.push(Step {
+                end,
+                directory,
+                links,
+            });
+            start = end + 1;
+        }
+        Ok(Some(directory))
+    }
+
+    /// One component of a path as it was given, which may be a symbolic link of many.
+    fn step(
+        &mut self,
+        directory: NodeId,
+        name: &[u8],
+        missing: Missing,
+        links: &mut u32,
+    ) -> Result<Option<NodeId>, MergeError> {
+        let mut directory = directory;
+        // Taken from the end: what is left to walk, innermost link last.
+        let mut targets: Vec<Box<[u8]>> = Vec::new();
+        let mut rests: Vec<usize> = Vec::new();
+        let mut name: Box<[u8]> = name.into();
+        loop {
+            match self.enter(directory, &name, missing)? {
+                Entered::Directory(next) => directory = next,
+                Entered::Nowhere => return Ok(None),
+                Entered::Symlink(target) => {
+                    *links += 1;
+                    if *links > MAX_LINKS {
+                        return Err(MergeError::TooManyLinks);
+                    }
+                    if target.starts_with(b"/") {
+                        directory = self.root();
+                    }
+                    targets.push(target);
+                    rests.push(0);
+                }
+            }
+            match next_component(&mut targets, &mut rests) {
+                Some(next) => name = next,
+                None => return Ok(Some(directory)),
+            }
+        }
+    }
+
+    fn enter(
+        &mut self,
+        directory: NodeId,
+        name: &[u8],
+        missing: Missing,
+    ) -> Result<Entered, MergeError> {
+        match name {
+            b"" | b"." => return Ok(Entered::Directory(directory)),
+            b".." => {
+                let entry = self.tree.directory_entry(directory);
+                let parent = entry.map_or(directory, |entry| self.tree.parent(entry));
+                return Ok(Entered::Directory(parent));
+            }
+            _ if name.len() > NAME_MAX => return Err(MergeError::NameTooLong(name.len())),
+            _ => {}
+        }
+        let Some(dentry) = self.tree.find(directory, name) else {
+            return self.enter_missing(directory, name, missing);
+        };
+        let node = self.tree.node(dentry);
+        match &self.tree.inode(node).kind {
+            InodeKind::Directory(_) => Ok(Entered::Directory(node)),
+            InodeKind::Symlink(target) => Ok(Entered::Symlink(target.clone())),
+            _ if missing == Missing::Create => self.replace_by_directory(dentry),
+            _ => Ok(Entered::Nowhere),
+        }
+    }
+
+    fn enter_missing(
+        &mut self,
+        directory: NodeId,
+        name: &[u8],
+        missing: Missing,
+    ) -> Result<Entered, MergeError> {
+        let is_created = match missing {
+            Missing::Create => true,
+            Missing::CreateHideable => !self.is_hidden_in_layer(directory, name),
+            Missing::Stop => false,
+        };
+        if !is_created {
+            return Ok(Entered::Nowhere);
+        }
+        let metadata = Metadata::implied_directory(self.implied_mtime);
+        let node = self.tree.create(InodeKind::empty_directory(), metadata)?;
+        self.tree.insert(directory, name, node, Touch::default())?;
+        Ok(Entered::Directory(node))
+    }
+
+    /// A directory that a path implies takes the place of a file.
+    fn replace_by_directory(&mut self, dentry: DentryId) -> Result<Entered, MergeError> {
+        let metadata = Metadata::implied_directory(self.implied_mtime);
+        let node = self.tree.create(InodeKind::empty_directory(), metadata)?;
+        self.tree.replace(dentry, node);
+        self.tree.set_touch(dentry, Touch::default());
+        Ok(Entered::Directory(node))
+    }
+
+    /// Marks a directory and all above it as written by this layer, from below up to the first that is already.
+    fn touch_upwards(&mut self, directory: NodeId) {
+        let layer = self.layer.number();
+        let mut directory = directory;
+        while let Some(entry) = self.tree.directory_entry(directory) {
+            if self.tree.touch(entry).layer == layer {
+                return;
+            }
+            self.tree.set_touch(
+                entry,
+                Touch {
+                    layer,
+                    described: false,
+                },
+            );
+            directory = self.tree.parent(entry);
+        }
+    }
+}
+
+enum Entered {
+    Directory(NodeId),
+    Symlink(Box<[u8]>),
+    Nowhere,
+}
+
+/// The next component of the innermost target that has one left.
+fn next_component(targets: &mut Vec<Box<[u8]>>, rests: &mut Vec<usize>) -> Option<Box<[u8]>> {
+    while let (Some(target), Some(rest)) = (targets.last(), rests.last_mut()) {
+        if *rest < target.len() {
+            let tail = &target[*rest..];
+            let end = tail
+                .iter()
+                .position(|&byte| byte == b'/')
+                .unwrap_or(tail.len());
+            *rest += end + 1;
+            return Some(tail[..end].into());
+        }
+        targets.pop();
+        rests.pop();
+    }
+    None
+}

@@ -1,0 +1,42 @@
+//! The merge rules, case by case: each test is one row of the table in ARCHITECTURE.md, "Flattening".
+
+mod rows {
+    mod whiteouts;
+
+    use oci_flatten::testkit::{Entry, Layer, flatten};
+    use oci_flatten::warning::Warning;
+
+    /// A layer of these entries.
+    fn layer<const N: usize>(entries: [Entry; N]) -> Vec<u8> {
+        entries
+            .into_iter()
+            .fold(Layer::new(), Layer::entry)
+            .finish()
+    }
+
+    /// Merging gives these lines.
+    #[track_caller]
+    fn merges(layers: &[Vec<u8>], expected: &[&str]) {
+        let (lines, _) = flatten(layers).expect("layers merge");
+        assert_eq!(lines, expected);
+    }
+
+    /// Merging fails with this text.
+    #[track_caller]
+    fn fails(layers: &[Vec<u8>], expected: &str) {
+        assert_eq!(
+            flatten(layers).expect_err("layers must not merge"),
+            expected
+        );
+    }
+
+    /// The warnings of the last layer.
+    #[track_caller]
+    fn warnings(layers: &[Vec<u8>]) -> Vec<Warning> {
+        let (_, reports) = flatten(layers).expect("layers merge");
+        reports
+            .last()
+            .map(|report| report.warnings.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+}
