@@ -1,0 +1,243 @@
+//! The three documents, parsed: index, manifest, config.
+//!
+//! What a document is follows from its fields, and its media types must agree: one that could be read
+//! both as an image and as an index is refused
+//! ([CVE-2021-41190](https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh)).
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::entry::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::media_type::{MediaKind, MediaType};
+use crate::platform::Platform;
+
+/// An index or a manifest.
+#[derive(Debug)]
+pub(crate) enum ImageDocument {
+    Index(Index),
+    Manifest(Manifest),
+}
+
+/// An image index or manifest list.
+#[derive(Debug)]
+pub(crate) struct Index {
+    pub(crate) manifests: Vec<Descriptor>,
+}
+
+/// An image manifest whose config and layers have types that can be flattened.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    pub(crate) config: Descriptor,
+    pub(crate) layers: Vec<Descriptor>,
+}
+
+/// Every field that tells the documents apart, and those that are needed.
+///
+/// Go writes an empty list as `null`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnyDocument {
+    #[serde(default)]
+    schema_version: Option<u64>,
+    #[serde(default)]
+    media_type: Option<MediaType>,
+    #[serde(default)]
+    artifact_type: Option<MediaType>,
+    #[serde(default)]
+    config: Option<Descriptor>,
+    #[serde(default, deserialize_with = "present")]
+    layers: Option<Option<Vec<Descriptor>>>,
+    #[serde(default, deserialize_with = "present")]
+    manifests: Option<Option<Vec<Descriptor>>>,
+    #[serde(default)]
+    fs_layers: Option<IgnoredAny>,
+    #[serde(default)]
+    blobs: Option<IgnoredAny>,
+}
+
+/// Tells `"layers": null` (an empty list) from no `layers` at all.
+fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl ImageDocument {
+    /// Parses an index or a manifest that a descriptor calls `declared`.
+    pub(crate) fn parse(bytes: &[u8], declared: &MediaType) -> Result<Self> {
+        let document: AnyDocument = parse_object(bytes, "manifest")?;
+        if document.fs_layers.is_some()
+            || document.schema_version == Some(1)
+            || declared.kind() == MediaKind::Schema1
+        {
+            return Err(unsupported(
+                "manifest is Docker schema 1, which is not supported",
+            ));
+        }
+        if let Some(version) = document.schema_version.filter(|version| *version != 2) {
+            return Err(unsupported(format!(
+                "manifest has schemaVersion {version} (2 is known)"
+            )));
+        }
+        let found = match (&document.config, &document.layers, &document.manifests) {
+            (None, None, Some(_)) => MediaKind::Index,
+            (Some(_), _, None) => MediaKind::Manifest,
+            (_, _, Some(_)) => return Err(integrity("document is both an image and an index")),
+            (None, _, None) => return Err(neither(&document, declared)),
+        };
+        for media_type in [Some(declared), document.media_type.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let kind = media_type.kind();
+            if matches!(kind, MediaKind::Index | MediaKind::Manifest) && kind != found {
+                let is = if found == MediaKind::Index {
+                    "an index"
+                } else {
+                    "an image manifest"
+                };
+                return Err(integrity(format!(
+                    "document is {is}, its type says {media_type}"
+                )));
+            }
+        }
+        match document.config {
+            None => Ok(Self::Index(Index {
+                manifests: document.manifests.flatten().unwrap_or_default(),
+            })),
+            Some(config) => {
+                let layers = document.layers.flatten().unwrap_or_default();
+                Manifest::new(config, layers, document.artifact_type.as_ref()).map(Self::Manifest)
+            }
+        }
+    }
+}
+
+fn neither(document: &AnyDocument, declared: &MediaType) -> Error {
+    if document.blobs.is_some() || document.artifact_type.is_some() {
+        let artifact = document.artifact_type.as_ref().unwrap_or(declared);
+        return not_an_image(artifact);
+    }
+    integrity(format!(
+        "document is neither an image nor an index (type {declared})"
+    ))
+}
+
+impl Index {
+    /// Parses a document that must be an index, such as a layout's `index.json`.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        match ImageDocument::parse(bytes, &crate::media_type::OCI_INDEX.into())? {
+            ImageDocument::Index(index) => Ok(index),
+            ImageDocument::Manifest(_) => Err(integrity("document is an image, not an index")),
+        }
+    }
+}
+
+impl Manifest {
+    fn new(
+        config: Descriptor,
+        layers: Vec<Descriptor>,
+        artifact_type: Option<&MediaType>,
+    ) -> Result<Self> {
+        if config.media_type.kind() != MediaKind::Config {
+            return Err(not_an_image(artifact_type.unwrap_or(&config.media_type)));
+        }
+        let count = layers.len();
+        for (index, layer) in layers.iter().enumerate() {
+            let place = format!("layer {} of {count}", index + 1);
+            match layer.media_type.kind() {
+                MediaKind::Layer(kind) if kind.encrypted => {
+                    let what = format!("{place} is encrypted ({})", layer.media_type);
+                    return Err(unsupported(what));
+                }
+                MediaKind::Layer(_) => {}
+                _ => {
+                    let what = format!("{place} is not a filesystem layer ({})", layer.media_type);
+                    return Err(unsupported(what));
+                }
+            }
+        }
+        Ok(Self { config, layers })
+    }
+}
+
+/// What is needed of an image's config.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Config {
+    #[serde(default)]
+    os: String,
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    variant: Option<String>,
+    #[serde(default)]
+    created: Option<String>,
+    #[serde(default)]
+    rootfs: Option<RootfsFields>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RootfsFields {
+    #[serde(default)]
+    diff_ids: Option<Vec<Digest>>,
+}
+
+impl Config {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        parse_object(bytes, "config")
+    }
+
+    /// The platform; `None` when the config names neither an operating system nor an architecture.
+    pub(crate) fn platform(&self) -> Option<Platform> {
+        let platform = Platform::new(&self.os, &self.architecture, self.variant.as_deref());
+        (!platform.is_unknown()).then_some(platform)
+    }
+
+    pub(crate) fn diff_ids(&self) -> &[Digest] {
+        self.rootfs
+            .as_ref()
+            .and_then(|rootfs| rootfs.diff_ids.as_deref())
+            .unwrap_or_default()
+    }
+
+    /// The time of `created`; the zero time of Go (year 1) and all before 1970 mean that it is not known.
+    pub(crate) fn created(&self) -> Option<Timestamp> {
+        let time: jiff::Timestamp = self.created.as_deref()?.parse().ok()?;
+        let nanoseconds = u32::try_from(time.subsec_nanosecond()).ok()?;
+        let seconds = time.as_second();
+        (seconds >= 0).then_some(Timestamp {
+            seconds,
+            nanoseconds,
+        })
+    }
+}
+
+/// Parses a JSON object; a list of its values in order, which serde would take as well, is none.
+fn parse_object<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T> {
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(integrity(format!(
+            "{what} does not parse: it is no JSON object"
+        )));
+    }
+    serde_json::from_slice(bytes)
+        .map_err(|error| integrity(format!("{what} does not parse")).with_source(error))
+}
+
+fn not_an_image(artifact_type: &MediaType) -> Error {
+    unsupported(format!(
+        "this is an artifact, not an image: {artifact_type}"
+    ))
+}
+
+fn integrity(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Integrity, message)
+}
+
+fn unsupported(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unsupported, message)
+}
