@@ -1,1 +1,316 @@
-//! The decode module.
+//! From a blob to a tar: gzip, zstd or nothing, told by the first bytes.
+//!
+//! The media type is not asked; tools have always gone by the bytes. Several gzip members and several
+//! zstd frames, skippable ones included, are one stream. NUL padding after the last gzip member is
+//! accepted, as GNU gzip does, and any other trailing byte is an error.
+
+use std::io::{self, Cursor};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
+use async_compression::zstd::DParameter;
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, BufReader, Chain, ReadBuf};
+
+use crate::error::{Error, ErrorKind};
+use crate::media_type::Compression;
+
+/// The bytes that move at once; below 128 KiB the hand-over costs as much as the inflating.
+pub(crate) const BUFFER: usize = 256 * 1024;
+
+/// Log₂ of the largest window a zstd frame may ask for: 512 MiB, containerd's bound (libzstd's own is 128 MiB).
+const ZSTD_WINDOW_LOG: u32 = 29;
+
+/// The longest magic number, bzip2's.
+const MAGIC: usize = 10;
+
+/// A decompressed stream, and what it was.
+pub struct Decoded {
+    /// What the first bytes showed.
+    pub compression: Compression,
+    /// The tar.
+    pub stream: Pin<Box<dyn AsyncRead + Send>>,
+}
+
+/// Decompresses a blob.
+///
+/// An empty blob is an empty tar, that is an empty layer.
+///
+/// # Errors
+/// What reading the first bytes gives; and [`ErrorKind::Unsupported`] (inside the `io::Error`) for bzip2
+/// and xz. Malformed data shows as errors of the stream.
+pub async fn decode<R>(reader: R) -> io::Result<Decoded>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+{
+    let (compression, reader) = sniff(reader).await?;
+    let reader = BufReader::with_capacity(BUFFER, reader);
+    let stream: Pin<Box<dyn AsyncRead + Send>> = match compression {
+        Compression::None => Box::pin(reader),
+        Compression::Gzip => Box::pin(GzipMembers {
+            state: State::Between(reader),
+        }),
+        Compression::Zstd => {
+            let window = DParameter::window_log_max(ZSTD_WINDOW_LOG);
+            let mut decoder = ZstdDecoder::with_params(reader, &[window]);
+            decoder.multiple_members(true);
+            Box::pin(decoder)
+        }
+    };
+    Ok(Decoded {
+        compression,
+        stream,
+    })
+}
+
+/// Tells the compression, and gives the whole stream back.
+pub(crate) async fn sniff<R: AsyncRead + Unpin>(
+    mut reader: R,
+) -> io::Result<(Compression, Chain<Cursor<Vec<u8>>, R>)> {
+    let mut head = Vec::with_capacity(MAGIC);
+    (&mut reader)
+        .take(MAGIC as u64)
+        .read_to_end(&mut head)
+        .await?;
+    let compression = match head.as_slice() {
+        [0x1f, 0x8b, 0x08, ..] => Compression::Gzip,
+        // A frame, or a skippable frame, which zstd:chunked may start with.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => return Err(unsupported("xz")),
+        [
+            b'B',
+            b'Z',
+            b'h',
+            b'1'..=b'9',
+            0x31,
+            0x41,
+            0x59,
+            0x26,
+            0x53,
+            0x59,
+        ] => {
+            return Err(unsupported("bzip2"));
+        }
+        _ => Compression::None,
+    };
+    Ok((compression, Cursor::new(head).chain(reader)))
+}
+
+fn unsupported(name: &str) -> io::Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("{name} compression is not supported"),
+    )
+    .into()
+}
+
+/// The members of a gzip stream, one after the other.
+///
+/// The decoder's own loop over members takes padding for a broken header, so the loop is here.
+struct GzipMembers<R> {
+    state: State<R>,
+}
+
+enum State<R> {
+    /// Before a member, or at the end.
+    Between(BufReader<R>),
+    Within(Box<GzipDecoder<BufReader<R>>>),
+    Padding(BufReader<R>),
+    End,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for GzipMembers<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if out.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            // A pending or failed read leaves the state as it was.
+            let next = match &mut self.state {
+                State::End => return Poll::Ready(Ok(())),
+                State::Within(decoder) => {
+                    let before = out.filled().len();
+                    ready!(Pin::new(decoder.as_mut()).poll_read(cx, out))?;
+                    if out.filled().len() > before {
+                        return Poll::Ready(Ok(()));
+                    }
+                    None
+                }
+                State::Between(reader) | State::Padding(reader) => {
+                    Some(ready!(Pin::new(reader).poll_fill_buf(cx))?.first().copied())
+                }
+            };
+            self.state = match (std::mem::replace(&mut self.state, State::End), next) {
+                (State::Within(decoder), _) => State::Between(decoder.into_inner()),
+                (State::Between(reader), Some(Some(0x1f))) => {
+                    State::Within(Box::new(GzipDecoder::new(reader)))
+                }
+                (State::Between(mut reader) | State::Padding(mut reader), Some(Some(0))) => {
+                    skip_padding(&mut reader);
+                    State::Padding(reader)
+                }
+                (State::Between(_) | State::Padding(_), Some(Some(byte))) => {
+                    let what = format!("trailing byte {byte:#04x} after the gzip data");
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)));
+                }
+                _ => State::End,
+            };
+        }
+    }
+}
+
+fn skip_padding<R: AsyncRead + Unpin>(reader: &mut BufReader<R>) {
+    let buffered = reader.buffer();
+    let zeros = buffered
+        .iter()
+        .position(|byte| *byte != 0)
+        .unwrap_or(buffered.len());
+    Pin::new(reader).consume(zeros);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_compression::tokio::write::{GzipEncoder, ZstdEncoder};
+    use tokio::io::AsyncWriteExt;
+
+    async fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzipEncoder::new(Vec::new());
+        encoder.write_all(bytes).await.unwrap();
+        encoder.shutdown().await.unwrap();
+        encoder.into_inner()
+    }
+
+    async fn zstd(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = ZstdEncoder::new(Vec::new());
+        encoder.write_all(bytes).await.unwrap();
+        encoder.shutdown().await.unwrap();
+        encoder.into_inner()
+    }
+
+    /// A skippable frame of zstd: magic, little-endian length, that many bytes.
+    fn skippable(bytes: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(bytes.len()).unwrap().to_le_bytes();
+        [&[0x5e, 0x2a, 0x4d, 0x18][..], &length, bytes].concat()
+    }
+
+    /// Gives one byte at a time, so that every state is met at every byte.
+    struct Drip(Cursor<Vec<u8>>);
+
+    impl AsyncRead for Drip {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            out: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let mut byte = [0];
+            let mut one = ReadBuf::new(&mut byte);
+            ready!(Pin::new(&mut self.0).poll_read(cx, &mut one))?;
+            out.put_slice(one.filled());
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    async fn decoded(bytes: &[u8]) -> io::Result<(Compression, Vec<u8>)> {
+        let mut whole = Vec::new();
+        let Decoded {
+            compression,
+            mut stream,
+        } = decode(Cursor::new(bytes.to_vec())).await?;
+        let outcome = stream.read_to_end(&mut whole).await;
+        let mut dripped = Vec::new();
+        let mut drip = decode(Drip(Cursor::new(bytes.to_vec()))).await?.stream;
+        let drip_outcome = drip.read_to_end(&mut dripped).await;
+        assert_eq!(
+            outcome.is_ok(),
+            drip_outcome.is_ok(),
+            "{outcome:?} {drip_outcome:?}"
+        );
+        outcome?;
+        assert_eq!(whole, dripped);
+        Ok((compression, whole))
+    }
+
+    #[tokio::test]
+    async fn goes_by_the_bytes() {
+        let tar = b"not a real tar".as_slice();
+        for (bytes, compression) in [
+            (tar.to_vec(), Compression::None),
+            (gzip(tar).await, Compression::Gzip),
+            (zstd(tar).await, Compression::Zstd),
+        ] {
+            assert_eq!(decoded(&bytes).await.unwrap(), (compression, tar.to_vec()));
+        }
+        for short in [&b""[..], b"\x1f", b"\x1f\x8b", b"\x28\xb5\x2f", b"BZh9"] {
+            assert_eq!(
+                decoded(short).await.unwrap(),
+                (Compression::None, short.to_vec())
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn reads_through_members_and_frames() {
+        let members = [gzip(b"one ").await, gzip(b"").await, gzip(b"two").await].concat();
+        assert_eq!(decoded(&members).await.unwrap().1, b"one two");
+        let frames = [
+            skippable(b"first"),
+            zstd(b"one ").await,
+            skippable(b""),
+            zstd(b"").await,
+            zstd(b"two").await,
+            skippable(b"a manifest, as zstd:chunked has it"),
+        ];
+        assert_eq!(decoded(&frames.concat()).await.unwrap().1, b"one two");
+    }
+
+    #[tokio::test]
+    async fn accepts_nul_padding_after_gzip_and_nothing_else() {
+        let member = gzip(b"data").await;
+        for (tail, good) in [
+            (&[0][..], true),
+            (&[0; 1000], true),
+            (b"x", false),
+            (&[0, 0, 0, 1], false),
+            (&[0, 0x1f, 0x8b, 0x08], false),
+            (&[0x1f, 0x8b], false),
+        ] {
+            let outcome = decoded(&[&member, tail].concat()).await;
+            assert_eq!(outcome.is_ok(), good, "{tail:?}: {outcome:?}");
+        }
+        let frame = zstd(b"data").await;
+        for tail in [&[0, 0, 0, 0][..], b"x", &[0x28, 0xb5]] {
+            assert!(decoded(&[&frame, tail].concat()).await.is_err(), "{tail:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn notices_every_truncation() {
+        let tar: Vec<u8> = (0..2000_u32).flat_map(u32::to_le_bytes).collect();
+        for whole in [gzip(&tar).await, zstd(&tar).await] {
+            for length in (MAGIC..whole.len()).step_by(7).chain([whole.len() - 1]) {
+                assert!(
+                    decoded(&whole[..length]).await.is_err(),
+                    "{length} of {}",
+                    whole.len()
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn refuses_what_no_image_may_use_by_name() {
+        for (bytes, name) in [
+            (&b"\xfd7zXZ\0 and so on"[..], "xz"),
+            (b"BZh91AY&SY and so on", "bzip2"),
+        ] {
+            let error = Error::io("layer", decoded(bytes).await.unwrap_err());
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.message().contains(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Files as streams that read ahead.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::task::JoinHandle;
+
+use super::TarInput;
+use crate::error::{Error, Result};
+
+/// Large enough that the hand-over to the blocking pool costs nothing beside inflating the bytes.
+const READ_AHEAD: usize = 256 * 1024;
+
+/// A file, or a part of one, as a stream.
+///
+/// The next buffer is read on tokio's blocking pool while the present one is consumed.
+pub(super) struct FileReader {
+    input: Option<Input>,
+    buffer: Vec<u8>,
+    consumed: usize,
+    ahead: Option<JoinHandle<Filled>>,
+    spare: Vec<u8>,
+    capacity: usize,
+}
+
+type Filled = (Input, Vec<u8>, io::Result<()>);
+
+/// What is left to read.
+enum Input {
+    /// A part of a file that can be sought in; any number of readers share it.
+    Part {
+        file: Arc<File>,
+        position: u64,
+        end: u64,
+    },
+    /// A pipe or the like, read to its end.
+    Stream(File),
+}
+
+impl Input {
+    /// Reads up to `capacity` bytes into the cleared `buffer`; none at the end.
+    fn fill(&mut self, buffer: &mut Vec<u8>, capacity: usize) -> io::Result<()> {
+        buffer.resize(capacity, 0);
+        let read = retry(|| match self {
+            Self::Part {
+                file,
+                position,
+                end,
+            } => {
+                let left = usize::try_from(*end - *position).unwrap_or(usize::MAX);
+                let wanted = left.min(buffer.len());
+                let read = file.read_at(&mut buffer[..wanted], *position)?;
+                *position += read as u64;
+                Ok(read)
+            }
+            Self::Stream(file) => file.read(buffer),
+        });
+        buffer.truncate(*read.as_ref().unwrap_or(&0));
+        read.map(drop)
+    }
+}
+
+fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+impl FileReader {
+    /// The bytes from `position` up to `end` or the end of the file.
+    pub(super) fn part(file: Arc<File>, position: u64, end: u64) -> Self {
+        Self::new(
+            Input::Part {
+                file,
+                position,
+                end: end.max(position),
+            },
+            READ_AHEAD,
+        )
+    }
+
+    /// The same, when little will be read from there.
+    pub(super) fn peek(file: Arc<File>, position: u64, end: u64) -> Self {
+        Self::new(
+            Input::Part {
+                file,
+                position,
+                end: end.max(position),
+            },
+            2048,
+        )
+    }
+
+    /// All that a pipe gives.
+    pub(super) fn stream(file: File) -> Self {
+        Self::new(Input::Stream(file), READ_AHEAD)
+    }
+
+    fn new(input: Input, capacity: usize) -> Self {
+        let (buffer, spare) = (Vec::new(), Vec::new());
+        Self {
+            input: Some(input),
+            buffer,
+            consumed: 0,
+            ahead: None,
+            spare,
+            capacity,
+        }
+    }
+
+    fn read_ahead(&mut self) {
+        if let Some(mut input) = self.input.take() {
+            let (mut buffer, capacity) = (std::mem::take(&mut self.spare), self.capacity);
+            self.ahead = Some(tokio::task::spawn_blocking(move || {
+                let outcome = input.fill(&mut buffer, capacity);
+                (input, buffer, outcome)
+            }));
+        }
+    }
+}
+
+impl AsyncRead for FileReader {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.consumed == this.buffer.len() {
+            this.read_ahead();
+            let Some(ahead) = &mut this.ahead else {
+                return Poll::Ready(Ok(()));
+            };
+            let (input, buffer, outcome) = ready!(Pin::new(ahead).poll(cx))?;
+            this.ahead = None;
+            outcome?;
+            this.spare = std::mem::replace(&mut this.buffer, buffer);
+            this.consumed = 0;
+            if this.buffer.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            this.input = Some(input);
+            this.read_ahead();
+        }
+        let fresh = &this.buffer[this.consumed..];
+        let taken = fresh.len().min(out.remaining());
+        out.put_slice(&fresh[..taken]);
+        this.consumed += taken;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// An opened input: a file that can be read anywhere, with its length, or a stream.
+pub(super) enum Opened {
+    Regular(Arc<File>, u64),
+    Stream(File),
+}
+
+/// Opens a regular file; anything else is an error.
+pub(super) async fn open_regular(path: &Path) -> Result<(Arc<File>, u64)> {
+    match open(&TarInput::File(path.into())).await? {
+        Opened::Regular(file, length) => Ok((file, length)),
+        Opened::Stream(_) => {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+            Err(Error::io(format!("open {}", path.display()), error))
+        }
+    }
+}
+
+/// Opens a file, a pipe or standard input, which may be either.
+pub(super) async fn open(input: &TarInput) -> Result<Opened> {
+    use std::os::fd::AsFd;
+    let wrap = |error| Error::io(format!("open {}", shown(input)), error);
+    let file = match input {
+        // A pipe's opening waits for its other end.
+        TarInput::File(path) => {
+            tokio::fs::File::open(path)
+                .await
+                .map_err(wrap)?
+                .into_std()
+                .await
+        }
+        TarInput::Stdin => File::from(io::stdin().as_fd().try_clone_to_owned().map_err(wrap)?),
+    };
+    let metadata = file.metadata().map_err(wrap)?;
+    if metadata.is_dir() {
+        return Err(wrap(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    // Standard input may be a file whose offset somebody else has moved: it is read as a stream.
+    match input {
+        TarInput::File(_) if metadata.is_file() => {
+            Ok(Opened::Regular(Arc::new(file), metadata.len()))
+        }
+        _ => Ok(Opened::Stream(file)),
+    }
+}
+
+/// The input's name in a message.
+pub(super) fn shown(input: &TarInput) -> String {
+    match input {
+        TarInput::File(path) => path.display().to_string(),
+        TarInput::Stdin => "standard input".into(),
+    }
+}

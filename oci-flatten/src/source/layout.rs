@@ -1,0 +1,262 @@
+//! OCI image layouts, in a directory or in an archive:
+//! [image-layout.md](https://github.com/opencontainers/image-spec/blob/main/image-layout.md).
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use tokio::io::AsyncReadExt;
+
+use super::archive::Archive;
+use super::file::{self, FileReader};
+use super::{Blob, BoxFuture, ImageChoice, OpenOptions, Source, Verified};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::image::{self, Descriptor, Document, Documents, Image, Index};
+use crate::limits::Limits;
+use crate::media_type::{MediaKind, MediaType};
+
+pub(super) const INDEX: &str = "index.json";
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Docker and containerd put the full name here, and the tag alone into the annotation above.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+/// The files of a layout.
+pub(super) enum Files {
+    Directory(PathBuf),
+    Archive(Archive),
+}
+
+impl Files {
+    /// Whether there is such a file.
+    pub(super) fn holds(&self, path: &str) -> bool {
+        match self {
+            Self::Archive(archive) => archive.holds(path),
+            Self::Directory(directory) => directory.join(path).exists(),
+        }
+    }
+
+    /// Opens a file; gives its size too.
+    pub(super) async fn open(&self, path: &str) -> Result<(FileReader, u64)> {
+        match self {
+            Self::Archive(archive) => archive.member(path),
+            Self::Directory(directory) => {
+                let (file, length) = file::open_regular(&directory.join(path)).await?;
+                Ok((FileReader::part(file, 0, length), length))
+            }
+        }
+    }
+
+    /// Reads a file of at most `limit` bytes.
+    pub(super) async fn read_small(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
+        let (reader, size) = self.open(path).await?;
+        if size > limit {
+            let message = format!("{path} is {size} bytes (limit {limit})");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
+        read_up_to(reader, size, path).await
+    }
+}
+
+async fn read_up_to(reader: FileReader, most: u64, name: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = reader.take(most).read_to_end(&mut bytes).await;
+    read.map_err(|error| Error::io(format!("read {name}"), error))?;
+    Ok(bytes)
+}
+
+impl Documents for Files {
+    async fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let path = blob_path(&descriptor.digest);
+        let (reader, _) = self.open(&path).await?;
+        // One byte more tells a longer file.
+        read_up_to(reader, descriptor.size.saturating_add(1), &path).await
+    }
+}
+
+/// Where a layout keeps a blob.
+pub(super) fn blob_path(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
+}
+
+/// An image of a layout.
+pub(super) struct LayoutSource {
+    files: Files,
+    image: Image,
+}
+
+impl LayoutSource {
+    pub(super) fn new(files: Files, image: Image) -> Self {
+        Self { files, image }
+    }
+
+    async fn layer(&self, layer: usize) -> Result<Blob> {
+        let described = self.image.layers.get(layer);
+        let (Some(digest), Some(size)) =
+            described.map_or((None, None), |layer| (layer.digest.as_ref(), layer.size))
+        else {
+            let message = format!("image has no layer {layer}");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        };
+        let (reader, _) = self.files.open(&blob_path(digest)).await.map_err(|error| {
+            let media_type = described.and_then(|layer| layer.media_type.as_ref());
+            if error.kind() == ErrorKind::NotFound && media_type.is_some_and(is_foreign) {
+                return error.context("foreign layer, which only a registry may have");
+            }
+            error
+        })?;
+        Ok(Box::pin(Verified::new(reader, digest.clone(), size)))
+    }
+}
+
+fn is_foreign(media_type: &MediaType) -> bool {
+    matches!(media_type.kind(), MediaKind::Layer(layer) if layer.foreign)
+}
+
+impl Source for LayoutSource {
+    fn image(&self) -> &Image {
+        &self.image
+    }
+
+    fn open_layer(&self, layer: usize) -> BoxFuture<'_, Result<Blob>> {
+        Box::pin(self.layer(layer))
+    }
+}
+
+/// Opens one image of a layout.
+pub(super) async fn open(
+    files: Files,
+    reference: &str,
+    choice: &ImageChoice,
+    options: &OpenOptions,
+) -> Result<LayoutSource> {
+    let image = find(&files, reference, choice, options)
+        .await
+        .map_err(|error| error.context(reference))?;
+    Ok(LayoutSource::new(files, image))
+}
+
+async fn find(
+    files: &Files,
+    reference: &str,
+    choice: &ImageChoice,
+    options: &OpenOptions,
+) -> Result<Image> {
+    let index = read_index(files, &options.limits).await?;
+    let chosen = match choice {
+        ImageChoice::Only => only(index)?,
+        ImageChoice::Tag(tag) => tagged(index, tag)?,
+        ImageChoice::Digest(digest) => {
+            let document = by_digest(files, &index, digest, &options.limits).await?;
+            return image::resolve(
+                files,
+                reference,
+                document,
+                &options.platform,
+                &options.limits,
+            )
+            .await;
+        }
+    };
+    let (loaded, platform) =
+        image::select(files, chosen, &options.platform, &options.limits).await?;
+    loaded.into_image(reference, platform)
+}
+
+/// Reads the layout's `index.json`.
+pub(super) async fn read_index(files: &Files, limits: &Limits) -> Result<Index> {
+    let bytes = files
+        .read_small(INDEX, limits.manifest_bytes)
+        .await
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => error.context("not an OCI image layout"),
+            _ => error,
+        })?;
+    Index::parse(&bytes).map_err(|error| error.context(INDEX))
+}
+
+/// All entries when they can only be one image, perhaps for several platforms.
+fn only(index: Index) -> Result<Index> {
+    let names = names(&index);
+    if names.len() > 1 {
+        let message = format!(
+            "several images; one must be chosen by its tag: {}",
+            list(&names)
+        );
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    let unlabelled: BTreeSet<&Digest> = index
+        .manifests
+        .iter()
+        .filter(|entry| entry.platform().is_none() && !entry.is_attestation())
+        .map(|entry| &entry.digest)
+        .collect();
+    if unlabelled.len() > 1 {
+        let names = unlabelled.iter().map(|digest| digest.as_str()).collect();
+        let message = format!(
+            "several images; one must be chosen by @DIGEST: {}",
+            list(&names)
+        );
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    Ok(index)
+}
+
+fn tagged(mut index: Index, tag: &str) -> Result<Index> {
+    let is = |entry: &Descriptor| {
+        [REF_NAME, CONTAINERD_NAME]
+            .into_iter()
+            .any(|key| entry.annotation(key) == Some(tag))
+    };
+    if !index.manifests.iter().any(is) {
+        let names = names(&index);
+        let there_is = match names.is_empty() {
+            true => "no image has one".into(),
+            false => format!("there is: {}", list(&names)),
+        };
+        let message = format!("no image with tag {}; {there_is}", tag.escape_debug());
+        return Err(Error::new(ErrorKind::NotFound, message));
+    }
+    index.manifests.retain(is);
+    Ok(index)
+}
+
+fn names(index: &Index) -> BTreeSet<&str> {
+    let images = index
+        .manifests
+        .iter()
+        .filter(|entry| !entry.is_attestation());
+    images
+        .filter_map(|entry| entry.annotation(REF_NAME))
+        .collect()
+}
+
+fn list(names: &BTreeSet<&str>) -> String {
+    const LISTED: usize = 40;
+    let mut list: Vec<String> = names
+        .iter()
+        .take(LISTED)
+        .map(|name| name.escape_debug().to_string())
+        .collect();
+    if names.len() > LISTED {
+        list.push("…".into());
+    }
+    list.join(", ")
+}
+
+/// A manifest or index of the layout, named in `index.json` or not.
+async fn by_digest(
+    files: &Files,
+    index: &Index,
+    digest: &Digest,
+    limits: &Limits,
+) -> Result<Document> {
+    let descriptor = match index.manifests.iter().find(|entry| entry.digest == *digest) {
+        Some(entry) => entry.clone(),
+        None => {
+            let (_, size) = files.open(&blob_path(digest)).await?;
+            Descriptor::new("".into(), digest.clone(), size)
+        }
+    };
+    let bytes = image::fetch(files, &descriptor, "manifest", limits.manifest_bytes).await?;
+    Ok(Document { descriptor, bytes })
+}
