@@ -1,9 +1,19 @@
 //! The merge rules, case by case: each test is one row of the table in ARCHITECTURE.md, "Flattening".
 
 mod rows {
+    mod conflicts;
+    mod hardlinks;
+    mod implied;
+    mod metadata;
+    mod names;
+    mod types;
     mod whiteouts;
 
-    use oci_flatten::testkit::{Entry, Layer, flatten};
+    use oci_flatten::apply::LayerApplier;
+    use oci_flatten::entry::Timestamp;
+    use oci_flatten::limits::Limits;
+    use oci_flatten::rootfs::Rootfs;
+    use oci_flatten::testkit::{Entry, IMPLIED_MTIME, Layer, MemoryContent, MemorySink, flatten};
     use oci_flatten::warning::Warning;
 
     /// A layer of these entries.
@@ -38,5 +48,21 @@ mod rows {
             .last()
             .map(|report| report.warnings.iter().cloned().collect())
             .unwrap_or_default()
+    }
+
+    /// The tree of one layer itself.
+    fn merged(layer: &[u8]) -> (Rootfs<MemoryContent>, MemorySink) {
+        let mtime = Timestamp {
+            seconds: IMPLIED_MTIME,
+            nanoseconds: 0,
+        };
+        let mut rootfs = Rootfs::new(&Limits::default(), mtime);
+        let mut sink = MemorySink::default();
+        let mut applier = LayerApplier::new(&mut rootfs, &mut sink).expect("one layer");
+        applier
+            .push(layer)
+            .and_then(|()| applier.finish())
+            .expect("layer merges");
+        (rootfs, sink)
     }
 }
