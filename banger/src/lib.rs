@@ -3,9 +3,14 @@
 //! This library is the `banger` program without its command line: it is the only place where
 //! [`oci_flatten`] and [`ext4_writer`] meet. It prints nothing and has no global state.
 
+pub mod artifact;
+pub mod boot;
 pub mod error;
+pub mod kernel;
 pub mod output;
+pub mod packages;
 pub mod places;
 pub mod size;
+pub mod store;
 
 pub use error::{Error, ErrorKind};

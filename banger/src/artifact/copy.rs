@@ -1,0 +1,229 @@
+//! One regular file: shared blocks where the filesystem can, else its data without its holes.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+
+use super::{failed, wrong_kind};
+use crate::error::Error;
+
+/// Bytes moved by one read and write where the kernel cannot copy by itself.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// How a copy came to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CopyMethod {
+    /// The copy shares the blocks of the source (`FICLONE`).
+    Reflink,
+    /// The data was copied; holes of the source are holes of the copy.
+    Data,
+}
+
+/// Copies a regular file to a path that must not exist, with its permission bits, and syncs it.
+///
+/// Symbolic links to the source are followed: an artifact is what the path leads to.
+///
+/// # Errors
+///
+/// The source is not a regular file or cannot be read, the target exists, or the disk is full.
+pub fn copy_file(source: &Path, target: &Path) -> Result<CopyMethod, Error> {
+    // Without O_NONBLOCK, opening a fifo would wait for a writer.
+    let reader = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking())
+        .open(source)
+        .map_err(|error| failed("open", source, error))?;
+    let metadata = reader
+        .metadata()
+        .map_err(|error| failed("read", source, error))?;
+    if !metadata.is_file() {
+        return Err(wrong_kind(source, "a regular file"));
+    }
+    let writer = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(target)
+        .map_err(|error| failed("create", target, error))?;
+    let method = match rustix::fs::ioctl_ficlone(&writer, &reader) {
+        Ok(()) => CopyMethod::Reflink,
+        Err(_) => {
+            copy_data(&reader, &writer, metadata.len())
+                .map_err(|error| failed(&format!("copy {} to", source.display()), target, error))?;
+            CopyMethod::Data
+        }
+    };
+    let mode = std::fs::Permissions::from_mode(metadata.permissions().mode() & 0o7777);
+    writer
+        .set_permissions(mode)
+        .and_then(|()| writer.sync_all())
+        .map_err(|error| failed("sync", target, error))?;
+    Ok(method)
+}
+
+fn nonblocking() -> i32 {
+    rustix::fs::OFlags::NONBLOCK
+        .bits()
+        .try_into()
+        .expect("O_NONBLOCK is a single low bit")
+}
+
+fn copy_data(reader: &File, writer: &File, length: u64) -> io::Result<()> {
+    writer.set_len(length)?;
+    let mut position = 0;
+    while let Some((start, end)) = next_data(reader, position, length)? {
+        copy_range(reader, writer, start, end)?;
+        position = end;
+    }
+    Ok(())
+}
+
+/// The next range of data at or after `position`, or none when only a hole is left.
+fn next_data(reader: &File, position: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
+    if position >= length {
+        return Ok(None);
+    }
+    let start = match rustix::fs::seek(reader, SeekFrom::Data(position)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return Ok(None),
+        // The filesystem knows nothing of holes: everything is data.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some((position, length))),
+        Err(error) => return Err(error.into()),
+    };
+    let end = rustix::fs::seek(reader, SeekFrom::Hole(start))?.min(length);
+    Ok((start < end).then_some((start, end)))
+}
+
+fn copy_range(reader: &File, writer: &File, start: u64, end: u64) -> io::Result<()> {
+    let (mut from, mut to) = (start, start);
+    while from < end {
+        let wanted = usize::try_from(end - from).unwrap_or(usize::MAX);
+        match rustix::fs::copy_file_range(reader, Some(&mut from), writer, Some(&mut to), wanted) {
+            Ok(0)
+            | Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {
+                return copy_by_hand(reader, writer, from, end);
+            }
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn copy_by_hand(reader: &File, writer: &File, start: u64, end: u64) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut position = start;
+    while position < end {
+        let wanted = usize::try_from(end - position).map_or(BUFFER_BYTES, |n| n.min(BUFFER_BYTES));
+        match reader.read_at(&mut buffer[..wanted], position) {
+            Ok(0) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!("the source shrank to {position} bytes while it was copied"),
+                ));
+            }
+            Ok(count) => {
+                writer.write_all_at(&buffer[..count], position)?;
+                position += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    /// A file of 64 MiB with data at its start, in its middle and in its last bytes.
+    fn sparse_file(path: &Path) -> Vec<(u64, &'static [u8])> {
+        let parts: Vec<(u64, &[u8])> = vec![
+            (0, b"start"),
+            (32 << 20, b"middle"),
+            ((64 << 20) - 3, b"end"),
+        ];
+        let file = File::create(path).unwrap();
+        file.set_len(64 << 20).unwrap();
+        for (offset, bytes) in &parts {
+            file.write_all_at(bytes, *offset).unwrap();
+        }
+        parts
+    }
+
+    #[test]
+    fn a_copy_has_the_bytes_the_mode_and_the_holes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("a"), folder.path().join("b"));
+        let parts = sparse_file(&source);
+        fs::set_permissions(&source, fs::Permissions::from_mode(0o444)).unwrap();
+        copy_file(&source, &target).unwrap();
+        let copy = File::open(&target).unwrap();
+        for (offset, bytes) in parts {
+            let mut read = vec![0; bytes.len()];
+            copy.read_exact_at(&mut read, offset).unwrap();
+            assert_eq!(read, bytes);
+        }
+        let metadata = copy.metadata().unwrap();
+        assert_eq!(metadata.len(), 64 << 20);
+        assert_eq!(metadata.mode() & 0o7777, 0o444);
+        assert!(
+            metadata.blocks() * 512 < 1 << 20,
+            "{} blocks of 512 bytes on disk",
+            metadata.blocks()
+        );
+        assert_eq!(fs::read(&source).unwrap(), fs::read(&target).unwrap());
+    }
+
+    #[test]
+    fn the_fallback_copies_what_the_kernel_would() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("a"), folder.path().join("b"));
+        let bytes: Vec<u8> = (0..3 * BUFFER_BYTES + 7).map(|n| (n % 251) as u8).collect();
+        fs::write(&source, &bytes).unwrap();
+        let (reader, writer) = (File::open(&source).unwrap(), File::create(&target).unwrap());
+        copy_by_hand(&reader, &writer, 0, bytes.len() as u64).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), bytes);
+        let error = copy_by_hand(&reader, &writer, 0, bytes.len() as u64 + 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_fifo_is_refused_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        let error = copy_file(&fifo, &folder.path().join("copy")).unwrap_err();
+        assert!(
+            error.to_string().ends_with("is not a regular file"),
+            "{error}"
+        );
+        assert!(!folder.path().join("copy").exists());
+    }
+
+    #[test]
+    fn an_existing_target_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&source, b"new").unwrap();
+        fs::write(&target, b"old").unwrap();
+        let error = copy_file(&source, &target).unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Exists);
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+    }
+}

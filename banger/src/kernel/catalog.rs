@@ -1,0 +1,285 @@
+//! The kernels that were imported: one directory each, named as the kernel is.
+//!
+//! ```text
+//! kernels/<name>/    kernel  initrd.img?  modules/?  kernel.json
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Problems;
+use super::facts::KernelFacts;
+use super::resolve::{KernelRequest, ResolvedKernel, resolve};
+use crate::artifact::{copy_file, copy_tree, failed, write_new};
+use crate::error::{Error, ErrorKind};
+use crate::store::shelf::Shelf;
+use crate::store::{ImageId, Name, Store, now};
+
+/// The version of the records this program writes.
+pub const CATALOG_SCHEMA_VERSION: u32 = 1;
+
+const RECORD_FILE: &str = "kernel.json";
+pub(crate) const KERNEL_FILE: &str = "kernel";
+pub(crate) const INITRD_FILE: &str = "initrd.img";
+pub(crate) const MODULES_DIRECTORY: &str = "modules";
+
+/// All imported kernels of an installation.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    shelf: Shelf,
+}
+
+/// `kernel.json`: what the catalog knows of one kernel.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct KernelRecord {
+    /// [`CATALOG_SCHEMA_VERSION`] of the program that wrote the record.
+    pub schema: u32,
+    /// The name.
+    pub name: Name,
+    /// When it was imported: RFC 3339 in UTC.
+    pub created: String,
+    /// Whether it has an initial RAM disk.
+    pub initrd: bool,
+    /// Whether it has a module directory.
+    pub modules: bool,
+    /// What was found when it was imported.
+    pub facts: KernelFacts,
+    /// What spoke against it then.
+    pub warnings: Vec<String>,
+}
+
+/// A kernel of the catalog.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KernelEntry {
+    directory: PathBuf,
+    record: KernelRecord,
+}
+
+impl KernelEntry {
+    /// The kernel's directory in the catalog.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// What the catalog knows of it.
+    #[must_use]
+    pub fn record(&self) -> &KernelRecord {
+        &self.record
+    }
+
+    /// The kernel as a pull or a registration uses it.
+    #[must_use]
+    pub fn resolved(&self) -> ResolvedKernel {
+        let file = |present: bool, name: &str| present.then(|| self.directory.join(name));
+        ResolvedKernel {
+            kernel: self.directory.join(KERNEL_FILE),
+            initrd: file(self.record.initrd, INITRD_FILE),
+            modules: file(self.record.modules, MODULES_DIRECTORY),
+            facts: self.record.facts.clone(),
+            warnings: self.record.warnings.clone(),
+        }
+    }
+}
+
+/// What a catalog holds.
+#[derive(Debug, Default)]
+pub struct CatalogListing {
+    /// The kernels, by name.
+    pub kernels: Vec<KernelEntry>,
+    /// Kernels whose records cannot be read, by name, and why.
+    pub unreadable: Vec<(String, Error)>,
+}
+
+impl Catalog {
+    /// The catalog in the directory `kernels`, which is made when the first kernel is imported.
+    #[must_use]
+    pub fn new(kernels: PathBuf) -> Self {
+        Self {
+            shelf: Shelf::new(kernels),
+        }
+    }
+
+    /// Checks a kernel and copies it, its initrd and its modules into the catalog.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Exists`] when the name is taken; everything that is wrong with the kernel; the
+    /// copy failed, and nothing of it is left.
+    pub fn import(&self, name: &Name, request: &KernelRequest) -> Result<KernelEntry, Error> {
+        self.check_name(name)?;
+        let mut problems = Problems::default();
+        let found = resolve(self, request, None, &mut problems);
+        problems.into_result()?;
+        let Some(found) = found else {
+            return Err(Error::new(ErrorKind::Usage, "no kernel was given")
+                .with_hint("name its file with --kernel"));
+        };
+        self.shelf.sweep()?;
+        let lock = self.shelf.lock()?;
+        self.check_name(name)?;
+        if lock.is_reserved(name)? {
+            return Err(Error::new(
+                ErrorKind::Exists,
+                format!("kernel {name} is being imported by another run"),
+            ));
+        }
+        let staging = lock.stage(&ImageId::fresh().to_string(), Some(name))?;
+        drop(lock);
+        copy_kernel(&found, staging.path())?;
+        let record = KernelRecord {
+            schema: CATALOG_SCHEMA_VERSION,
+            name: name.clone(),
+            created: now(),
+            initrd: found.initrd.is_some(),
+            modules: found.modules.is_some(),
+            facts: found.facts,
+            warnings: found.warnings,
+        };
+        let mut bytes =
+            serde_json::to_vec_pretty(&record).expect("a record has string keys and no floats");
+        bytes.push(b'\n');
+        write_new(&staging.path().join(RECORD_FILE), &bytes)?;
+        let directory = self.shelf.lock()?.publish(staging, name.as_str())?;
+        Ok(KernelEntry { directory, record })
+    }
+
+    fn check_name(&self, name: &Name) -> Result<(), Error> {
+        match self.shelf.path().join(name.as_str()).exists() {
+            true => Err(
+                Error::new(ErrorKind::Exists, format!("kernel {name} exists already")).with_hint(
+                    format!("choose another name, or remove it with `banger kernel remove {name}`"),
+                ),
+            ),
+            false => Ok(()),
+        }
+    }
+
+    /// Reads every record. A record that cannot be read does not hide the others.
+    ///
+    /// # Errors
+    ///
+    /// The directory itself cannot be read.
+    pub fn list(&self) -> Result<CatalogListing, Error> {
+        let mut listing = CatalogListing::default();
+        for entry in self.shelf.published()? {
+            match self.read(&entry) {
+                Ok(kernel) => listing.kernels.push(kernel),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => listing.unreadable.push((entry, error)),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// The kernel called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`], or what is wrong with its record.
+    pub fn find(&self, name: &str) -> Result<KernelEntry, Error> {
+        let unknown = || {
+            Error::new(ErrorKind::NotFound, format!("no kernel is called {name}"))
+                .with_hint("`banger kernel list` shows what there is")
+        };
+        let parsed = Name::parse(name).map_err(|_| unknown())?;
+        self.read(parsed.as_str())
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => unknown(),
+                _ => error,
+            })
+    }
+
+    fn read(&self, entry: &str) -> Result<KernelEntry, Error> {
+        #[derive(Deserialize)]
+        struct Header {
+            schema: u32,
+        }
+        let directory = self.shelf.path().join(entry);
+        let path = directory.join(RECORD_FILE);
+        let bytes = fs::read(&path).map_err(|error| failed("read", &path, error))?;
+        let malformed = |error| {
+            Error::new(
+                ErrorKind::Integrity,
+                format!("{} is not a record of a kernel", path.display()),
+            )
+            .with_source(error)
+        };
+        let header: Header = serde_json::from_slice(&bytes).map_err(malformed)?;
+        if header.schema > CATALOG_SCHEMA_VERSION {
+            return Err(Error::new(
+                ErrorKind::Failure,
+                format!(
+                    "{} was written by a newer banger (schema {}, known up to \
+                     {CATALOG_SCHEMA_VERSION})",
+                    path.display(),
+                    header.schema
+                ),
+            )
+            .with_hint("use the banger that wrote it, or a later one"));
+        }
+        let record = serde_json::from_slice(&bytes).map_err(malformed)?;
+        Ok(KernelEntry { directory, record })
+    }
+
+    /// Removes a kernel.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Exists`] when an unmanaged image of `store` uses it.
+    pub fn remove(&self, store: &Store, name: &str) -> Result<(), Error> {
+        self.shelf.sweep()?;
+        let lock = self.shelf.lock()?;
+        let entry = self.find(name)?;
+        let users: Vec<String> = store
+            .list()?
+            .images
+            .iter()
+            .filter(|image| {
+                let kernel = &image.record().artifacts.kernel;
+                kernel
+                    .as_ref()
+                    .is_some_and(|path| path.starts_with(&entry.directory))
+            })
+            .map(|image| image.record().name.to_string())
+            .collect();
+        if !users.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Exists,
+                format!("kernel {name} is in use by {}", users.join(", ")),
+            )
+            .with_hint("`banger image promote` gives an image its own copy"));
+        }
+        let retired = lock.retire(entry.record.name.as_str())?;
+        drop(lock);
+        retired.discard()
+    }
+}
+
+/// Copies a kernel's files into a directory, under the names that every directory of the store uses.
+pub(crate) fn copy_kernel(found: &ResolvedKernel, target: &Path) -> Result<(), Error> {
+    copy_file(&found.kernel, &target.join(KERNEL_FILE))?;
+    if let Some(initrd) = &found.initrd {
+        copy_file(initrd, &target.join(INITRD_FILE))?;
+    }
+    if let Some(modules) = &found.modules {
+        copy_tree(modules, &target.join(MODULES_DIRECTORY))?;
+    }
+    Ok(())
+}
+
+/// Where [`copy_kernel`] has put the kernel, the initrd and the modules, relative to the directory.
+pub(crate) fn staged_kernel_paths(
+    found: Option<&ResolvedKernel>,
+) -> (Option<PathBuf>, Option<PathBuf>, Option<PathBuf>) {
+    let Some(found) = found else {
+        return (None, None, None);
+    };
+    (
+        Some(KERNEL_FILE.into()),
+        found.initrd.as_ref().map(|_| INITRD_FILE.into()),
+        found.modules.as_ref().map(|_| MODULES_DIRECTORY.into()),
+    )
+}

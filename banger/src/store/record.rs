@@ -1,0 +1,199 @@
+//! `image.json`: what the store knows of one image.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::name::{ImageId, Name};
+use crate::artifact::failed;
+use crate::boot::BootBlock;
+use crate::error::{Error, ErrorKind};
+use crate::kernel::KernelFacts;
+use crate::packages::Packages;
+
+/// The version of the records this program writes. It grows when an older program would misread one.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The file name of a record.
+pub const RECORD_FILE: &str = "image.json";
+
+/// The record of one image.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// [`SCHEMA_VERSION`] of the program that wrote the record.
+    pub schema: u32,
+    /// The id, which is also the name of the directory.
+    pub id: ImageId,
+    /// The name, unique among the images of a store.
+    pub name: Name,
+    /// Whether the artifacts lie in the image's directory and go with it.
+    pub managed: bool,
+    /// When the image was made: RFC 3339 in UTC.
+    pub created: String,
+    /// The source the image was pulled from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The digest of the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The platform, as `os/arch[/variant]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Where the artifacts are.
+    pub artifacts: Artifacts,
+    /// How large the artifacts are.
+    pub sizes: Sizes,
+    /// The UUID of the root filesystem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filesystem_uuid: Option<String>,
+    /// What a VM needs to know to start it; none when the filesystem could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootBlock>,
+    /// What is known of the kernel; none when the image has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelFacts>,
+    /// What is known of the installed packages; none when no package database was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<Packages>,
+}
+
+/// Paths of the artifacts: relative to the image's directory when it is managed, else absolute. An
+/// artifact that the image does not have is absent.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Artifacts {
+    /// The root filesystem.
+    pub rootfs: PathBuf,
+    /// The kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<PathBuf>,
+    /// The initial RAM disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initrd: Option<PathBuf>,
+    /// The module directory of the kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modules: Option<PathBuf>,
+    /// The file from which work disks of VMs are seeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work_seed: Option<PathBuf>,
+}
+
+impl Artifacts {
+    /// The artifacts with each path put below `directory`; absolute ones stay as they are.
+    #[must_use]
+    pub fn under(&self, directory: &Path) -> Self {
+        let join = |path: &Option<PathBuf>| path.as_ref().map(|path| directory.join(path));
+        Self {
+            rootfs: directory.join(&self.rootfs),
+            kernel: join(&self.kernel),
+            initrd: join(&self.initrd),
+            modules: join(&self.modules),
+            work_seed: join(&self.work_seed),
+        }
+    }
+}
+
+/// Sizes in bytes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// The length of the root filesystem's file, holes included.
+    pub rootfs_bytes: u64,
+    /// What the tree occupies on the filesystem; unknown for images that banger did not make.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_bytes: Option<u64>,
+}
+
+/// The time, as records have it: RFC 3339 in UTC, in whole seconds.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
+}
+
+/// What every version of a record has, so that older programs can refuse newer ones by name.
+#[derive(Deserialize)]
+struct Header {
+    schema: u32,
+    name: Option<Name>,
+}
+
+/// Why a record is not to be had.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The id by the name of the directory.
+    pub id: ImageId,
+    /// The image's name, as far as the record tells.
+    pub name: Option<Name>,
+    /// Whether the record is of a newer version, so that the image itself may be in order.
+    pub newer: bool,
+    /// What is wrong.
+    pub error: Error,
+}
+
+impl ImageRecord {
+    /// Reads the record in an image's directory; none when the directory has just been removed.
+    pub(super) fn read(id: ImageId, directory: &Path) -> Option<Result<Self, Unreadable>> {
+        let path = directory.join(RECORD_FILE);
+        let unreadable = |name, newer, error| {
+            Some(Err(Unreadable {
+                id,
+                name,
+                newer,
+                error,
+            }))
+        };
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.exists() => {
+                return None;
+            }
+            Err(error) => return unreadable(None, false, failed("read", &path, error)),
+        };
+        let malformed = |error: serde_json::Error| {
+            Error::new(
+                ErrorKind::Integrity,
+                format!("{} is not a record of an image", path.display()),
+            )
+            .with_source(error)
+            .with_hint(format!("`banger image remove {id}` removes the image"))
+        };
+        let header: Header = match serde_json::from_slice(&bytes) {
+            Ok(header) => header,
+            Err(error) => return unreadable(None, false, malformed(error)),
+        };
+        if header.schema > SCHEMA_VERSION {
+            return unreadable(header.name, true, newer(&path, header.schema));
+        }
+        match serde_json::from_slice::<Self>(&bytes) {
+            Ok(record) if record.id == id => Some(Ok(record)),
+            Ok(record) => {
+                let error = Error::new(
+                    ErrorKind::Integrity,
+                    format!("{} is the record of image {}", path.display(), record.id),
+                );
+                unreadable(header.name, false, error)
+            }
+            Err(error) => unreadable(header.name, false, malformed(error)),
+        }
+    }
+
+    /// The record as the bytes of its file.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes =
+            serde_json::to_vec_pretty(self).expect("a record has string keys and no floats");
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+fn newer(path: &Path, schema: u32) -> Error {
+    Error::new(
+        ErrorKind::Failure,
+        format!(
+            "{} was written by a newer banger (schema {schema}, known up to {SCHEMA_VERSION})",
+            path.display()
+        ),
+    )
+    .with_hint("use the banger that wrote it, or a later one")
+}

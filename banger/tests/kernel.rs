@@ -1,0 +1,398 @@
+//! Kernels: what files are taken for, what is refused and why, and the catalog.
+
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use banger::ErrorKind;
+use banger::kernel::{
+    Architecture, Compression, DriverState, KernelFormat, KernelRequest, Problems, ResolvedKernel,
+    inspect, resolve,
+};
+use banger::store::Name;
+use support::*;
+
+fn inspected(bytes: &[u8]) -> Result<banger::kernel::KernelFacts, banger::Error> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kernel");
+    fs::write(&path, bytes).unwrap();
+    inspect(&path)
+}
+
+#[test]
+fn an_elf_vmlinux_tells_everything_plain_or_compressed() {
+    let plain = good_kernel();
+    for (bytes, compression) in [
+        (plain.clone(), Compression::None),
+        (gzip(&plain), Compression::Gzip),
+        (zstd(&plain), Compression::Zstd),
+    ] {
+        let facts = inspected(&bytes).unwrap();
+        assert_eq!(facts.format, KernelFormat::Elf);
+        assert_eq!(facts.compression, compression);
+        assert_eq!(facts.architecture, Architecture::Amd64);
+        assert_eq!(facts.release.as_deref(), Some(RELEASE));
+        assert!(facts.pvh);
+        assert_eq!(facts.drivers.virtio_blk, DriverState::BuiltIn);
+    }
+}
+
+#[test]
+fn a_bzimage_tells_its_release_whatever_its_payload() {
+    let code = good_kernel();
+    let mut xz = b"\xfd7zXZ\0".to_vec();
+    xz.resize(100, 1);
+    let mut lz4 = b"\x02\x21\x4c\x18".to_vec();
+    lz4.resize(100, 1);
+    for (payload, compression, known) in [
+        (gzip(&code), Compression::Gzip, true),
+        (zstd(&code), Compression::Zstd, true),
+        (xz, Compression::Xz, false),
+        (lz4, Compression::Lz4, false),
+        (vec![9; 100], Compression::Unknown, false),
+    ] {
+        let facts = inspected(&bzimage(&payload, "6.9.1-test")).unwrap();
+        assert_eq!(facts.format, KernelFormat::BzImage);
+        assert_eq!(facts.architecture, Architecture::Amd64);
+        assert_eq!(facts.compression, compression);
+        assert_eq!(facts.release.as_deref(), Some("6.9.1-test"));
+        assert_eq!(facts.pvh, known);
+        assert_eq!(facts.drivers.ext4 == DriverState::BuiltIn, known);
+    }
+}
+
+#[test]
+fn arm64_images_and_zboot_are_recognised() {
+    let image = arm64_image("6.6.0");
+    for (bytes, compression) in [
+        (image.clone(), Compression::None),
+        (gzip(&image), Compression::Gzip),
+    ] {
+        let facts = inspected(&bytes).unwrap();
+        assert_eq!(
+            (facts.format, facts.compression),
+            (KernelFormat::Arm64Image, compression)
+        );
+        assert_eq!(facts.architecture, Architecture::Arm64);
+        assert_eq!(facts.release.as_deref(), Some("6.6.0"));
+    }
+    let payload = gzip(&image);
+    let mut zboot = vec![0; 512];
+    zboot[..2].copy_from_slice(b"MZ");
+    zboot[4..8].copy_from_slice(b"zimg");
+    zboot[8..12].copy_from_slice(&512_u32.to_le_bytes());
+    zboot[12..16].copy_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
+    zboot[0x3c..0x40].copy_from_slice(&64_u32.to_le_bytes());
+    zboot[68..70].copy_from_slice(&0xaa64_u16.to_le_bytes());
+    zboot.extend_from_slice(&payload);
+    let facts = inspected(&zboot).unwrap();
+    assert_eq!(
+        (facts.format, facts.architecture),
+        (KernelFormat::EfiZboot, Architecture::Arm64)
+    );
+    assert_eq!(facts.release.as_deref(), Some("6.6.0"));
+}
+
+#[test]
+fn what_is_no_kernel_is_refused_with_a_reason() {
+    let mut not_linux = good_kernel();
+    not_linux.truncate(4096);
+    let damaged = gzip(&good_kernel())[..2000].to_vec();
+    for (bytes, part) in [
+        (b"hello".to_vec(), "is not a kernel"),
+        (Vec::new(), "is not a kernel"),
+        (not_linux, "no Linux kernel"),
+        (damaged, "is damaged"),
+        (b"\xfd7zXZ\0 and so on".to_vec(), "compressed with xz"),
+        (b"BZh91AY&SY".to_vec(), "compressed with bzip2"),
+    ] {
+        let error = inspected(&bytes).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let error = inspect(Path::new("/nonexistent/vmlinuz")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let error = inspect(Path::new("/dev/null")).unwrap_err();
+    assert!(error.to_string().contains("not a regular file"), "{error}");
+}
+
+fn resolved(
+    home: &Home,
+    request: &KernelRequest,
+    image: Option<Architecture>,
+) -> Result<Option<ResolvedKernel>, banger::Error> {
+    let mut problems = Problems::default();
+    let found = resolve(&home.catalog, request, image, &mut problems);
+    problems.into_result().map(|()| found)
+}
+
+fn request(kernel: &Path, initrd: Option<&Path>, modules: Option<&Path>) -> KernelRequest {
+    KernelRequest {
+        reference: None,
+        kernel: Some(kernel.to_path_buf()),
+        initrd: initrd.map(Path::to_path_buf),
+        modules: modules.map(Path::to_path_buf),
+    }
+}
+
+/// A kernel without embedded configuration, as distributions ship them.
+fn distribution_kernel(home: &Home) -> PathBuf {
+    home.file("vmlinuz", &bzimage(b"\x02\x21\x4c\x18....", RELEASE))
+}
+
+#[test]
+fn asking_for_no_kernel_is_no_problem_and_both_ways_are_refused() {
+    let home = Home::new();
+    assert_eq!(
+        resolved(&home, &KernelRequest::default(), None).unwrap(),
+        None
+    );
+    let both = KernelRequest {
+        reference: Some("k".into()),
+        ..request(Path::new("/k"), None, None)
+    };
+    let error = resolved(&home, &both, None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().starts_with("--kernel-ref: "), "{error}");
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_with_its_flag() {
+    let home = Home::new();
+    let missing = home.folder.path().join("missing");
+    let request = request(&missing, Some(&missing), Some(&missing));
+    let error = resolved(&home, &request, None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let text = error.to_string();
+    for flag in ["--kernel: ", "--initrd: ", "--modules: "] {
+        assert!(text.contains(flag), "{text}");
+    }
+    let orphan = KernelRequest {
+        initrd: Some(missing),
+        ..KernelRequest::default()
+    };
+    let text = resolved(&home, &orphan, None).unwrap_err().to_string();
+    assert!(
+        text.contains("--kernel: ") && text.contains("--initrd: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_architecture_must_be_the_image_s() {
+    let home = Home::new();
+    let kernel = home.file("Image", &arm64_image("6.6.0"));
+    let request = request(&kernel, None, None);
+    assert!(resolved(&home, &request, Some(Architecture::Arm64)).is_ok());
+    let error = resolved(&home, &request, Some(Architecture::Amd64)).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("for arm64, the image is for amd64"),
+        "{error}"
+    );
+}
+
+#[test]
+fn modules_tell_the_drivers_and_must_be_of_the_release() {
+    let home = Home::new();
+    let kernel = distribution_kernel(&home);
+    let folder = home.folder.path();
+    let built_in = module_directory(
+        folder,
+        RELEASE,
+        &["ext4", "virtio_blk", "virtio_pci"],
+        &["nvme"],
+    );
+    let found = resolved(&home, &request(&kernel, None, Some(&built_in)), None)
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.facts.drivers.ext4, DriverState::BuiltIn);
+    assert_eq!(found.facts.drivers.nvme, DriverState::Module);
+    assert_eq!(found.facts.drivers.virtio_mmio, DriverState::Absent);
+    assert_eq!(found.warnings, Vec::<String>::new());
+
+    // The folder above it will do, and so will any name, for the modules say what they are for.
+    let found = resolved(&home, &request(&kernel, None, Some(folder)), None)
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.modules.as_deref(), Some(built_in.as_path()));
+    let renamed = module_directory(folder, "modules", &["ext4", "nvme"], &["virtio-blk"]);
+    let found = resolved(&home, &request(&kernel, None, Some(&renamed)), None)
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.facts.drivers.virtio_blk, DriverState::Module);
+    assert!(
+        found.warnings[0].contains("NVMe disks only"),
+        "{:?}",
+        found.warnings
+    );
+
+    let other = module_directory(folder, "5.10.0-1", &["ext4"], &[]);
+    let error = resolved(&home, &request(&kernel, None, Some(&other)), None).unwrap_err();
+    assert!(
+        error.to_string().contains("modules of kernel 5.10.0-1"),
+        "{error}"
+    );
+    let empty = folder.join("empty");
+    fs::create_dir(&empty).unwrap();
+    let error = resolved(&home, &request(&kernel, None, Some(&empty)), None).unwrap_err();
+    assert!(
+        error.to_string().contains("is not a module directory"),
+        "{error}"
+    );
+}
+
+#[test]
+fn modular_drivers_need_an_initrd_and_absent_ones_cannot_be_helped() {
+    let home = Home::new();
+    let kernel = distribution_kernel(&home);
+    let folder = home.folder.path();
+    let initrd = home.file("initrd", b"070701 and so on");
+    let modular = module_directory(
+        folder,
+        RELEASE,
+        &["ext4"],
+        &["virtio_blk", "virtio_pci", "virtio_mmio"],
+    );
+    let error = resolved(&home, &request(&kernel, None, Some(&modular)), None).unwrap_err();
+    assert!(error.to_string().starts_with("--initrd: "), "{error}");
+    assert!(
+        error.to_string().contains("virtio_blk is a module"),
+        "{error}"
+    );
+    let with = request(&kernel, Some(&initrd), Some(&modular));
+    assert_eq!(
+        resolved(&home, &with, None).unwrap().unwrap().warnings,
+        Vec::<String>::new()
+    );
+
+    let other = home.folder.path().join("other");
+    let hopeless = module_directory(&other, RELEASE, &["virtio_blk", "virtio_pci"], &[]);
+    let error = resolved(
+        &home,
+        &request(&kernel, Some(&initrd), Some(&hopeless)),
+        None,
+    )
+    .unwrap_err();
+    assert!(error.to_string().contains("ext4 is absent"), "{error}");
+
+    // Nothing known: a warning that says what would help.
+    let found = resolved(&home, &request(&kernel, None, None), None)
+        .unwrap()
+        .unwrap();
+    assert!(
+        found.warnings[0].contains("--modules"),
+        "{:?}",
+        found.warnings
+    );
+}
+
+#[test]
+fn a_strange_initrd_is_a_warning() {
+    let home = Home::new();
+    let kernel = home.file("vmlinux", &good_kernel());
+    for (bytes, warns) in [
+        (&b"070701"[..], false),
+        (b"\x1f\x8b\x08", false),
+        (b"\x28\xb5\x2f\xfd", false),
+        (b"", true),
+        (b"text", true),
+    ] {
+        let initrd = home.file("initrd", bytes);
+        let found = resolved(&home, &request(&kernel, Some(&initrd), None), None)
+            .unwrap()
+            .unwrap();
+        assert_eq!(found.warnings.len(), usize::from(warns), "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_kernel_is_imported_listed_used_and_removed() {
+    let home = Home::new();
+    let kernel = home.file("vmlinux", &good_kernel());
+    let initrd = home.file("initrd", b"070701");
+    let modules = module_directory(home.folder.path(), RELEASE, &["ext4"], &["fuse"]);
+    let name = Name::parse("cloud").unwrap();
+    let whole = request(&kernel, Some(&initrd), Some(&modules));
+    let entry = home.catalog.import(&name, &whole).unwrap();
+    assert_eq!(home.catalog.find("cloud").unwrap(), entry);
+    let error = home.catalog.import(&name, &whole).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Exists);
+    assert_eq!(
+        tree(&home.places.kernels),
+        [
+            ".lock",
+            "cloud",
+            "cloud/initrd.img",
+            "cloud/kernel",
+            "cloud/kernel.json",
+            "cloud/modules",
+            "cloud/modules/kernel",
+            "cloud/modules/kernel/drivers",
+            "cloud/modules/kernel/drivers/fuse.ko",
+            "cloud/modules/modules.builtin",
+        ]
+    );
+    let by_reference = KernelRequest {
+        reference: Some("cloud".into()),
+        ..Default::default()
+    };
+    let found = resolved(&home, &by_reference, Some(Architecture::Amd64))
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.facts.release.as_deref(), Some(RELEASE));
+    assert_eq!(fs::read(&found.kernel).unwrap(), good_kernel());
+    let error = resolved(&home, &by_reference, Some(Architecture::Arm64)).unwrap_err();
+    assert!(error.to_string().starts_with("--kernel-ref: "), "{error}");
+
+    home.catalog.remove(&home.store, "cloud").unwrap();
+    assert_eq!(tree(&home.places.kernels), [".lock"]);
+    let error = resolved(&home, &by_reference, None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_refused_import_leaves_nothing() {
+    let home = Home::new();
+    let name = Name::parse("bad").unwrap();
+    let text = home.file("text", b"no kernel");
+    assert!(
+        home.catalog
+            .import(&name, &request(&text, None, None))
+            .is_err()
+    );
+    let none = home
+        .catalog
+        .import(&name, &KernelRequest::default())
+        .unwrap_err();
+    assert_eq!(none.kind(), ErrorKind::Usage);
+    assert!(!home.places.kernels.exists());
+    assert!(home.catalog.list().unwrap().kernels.is_empty());
+}
+
+#[test]
+fn records_of_newer_versions_and_damaged_ones_are_told_apart() {
+    let home = Home::new();
+    for (name, record) in [("new", "{\"schema\":2}"), ("torn", "{\"schema\":1")] {
+        fs::create_dir_all(home.places.kernels.join(name)).unwrap();
+        fs::write(home.places.kernels.join(name).join("kernel.json"), record).unwrap();
+    }
+    let listing = home.catalog.list().unwrap();
+    assert!(listing.kernels.is_empty());
+    let texts: Vec<String> = listing
+        .unreadable
+        .iter()
+        .map(|(_, error)| error.to_string())
+        .collect();
+    assert!(
+        texts[0].contains("newer banger (schema 2, known up to 1)"),
+        "{texts:?}"
+    );
+    assert!(texts[1].contains("not a record"), "{texts:?}");
+    let kind = home.catalog.remove(&home.store, "new").unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::Failure);
+    assert!(home.places.kernels.join("new").exists());
+}
