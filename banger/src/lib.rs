@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod boot;
 pub mod error;
+pub mod image;
 pub mod kernel;
 pub mod output;
 pub mod packages;

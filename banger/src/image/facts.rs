@@ -1,0 +1,60 @@
+//! What a root filesystem tells of itself, for the record of an image.
+
+use std::path::Path;
+
+use super::rootfs::Ext4Tree;
+use crate::boot::{BootBlock, RuntimeConfig, boot_block};
+use crate::error::Error;
+use crate::kernel::Architecture;
+use crate::packages::Packages;
+
+/// What was found in a root filesystem.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) boot: Option<BootBlock>,
+    pub(super) packages: Option<Packages>,
+    pub(super) uuid: Option<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Facts {
+    /// Looks into the filesystem in the file at `rootfs`. One that cannot be read is a warning: it may
+    /// have features that the reader here lacks and kernels have.
+    pub(super) fn of(
+        rootfs: &Path,
+        runtime: RuntimeConfig,
+        architecture: Option<Architecture>,
+        features: &[String],
+    ) -> Self {
+        let mut facts = Self::default();
+        let Some(tree) = facts.note("boot facts", Ext4Tree::open(rootfs)) else {
+            return facts;
+        };
+        facts.uuid = Some(tree.uuid());
+        facts.boot = facts.note("boot facts", boot_block(&tree, runtime, architecture));
+        facts.packages = facts
+            .note("packages", Packages::of_tree(&tree, features))
+            .flatten();
+        if let Some(boot) = facts.boot.as_ref().filter(|boot| !boot.bootable) {
+            facts
+                .warnings
+                .push(format!("the image does not boot: {}", boot.reason));
+        }
+        facts
+    }
+
+    fn note<T>(&mut self, what: &str, result: Result<T, Error>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let causes = error.causes();
+                let cause = causes
+                    .first()
+                    .map_or(String::new(), |cause| format!(": {cause}"));
+                self.warnings
+                    .push(format!("{what} are unknown: {error}{cause}"));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The operations on images, one a file. They print nothing and ask nothing: what they need comes in as
+//! values, what they do is told to an [`Observer`], what they made comes back.
+
+mod boot_config;
+mod facts;
+mod name;
+mod promote;
+mod pull;
+mod register;
+mod remove;
+mod rootfs;
+mod show;
+
+pub use boot_config::{BootConfig, Machine, Vmm, boot_config};
+pub use name::default_name;
+pub use promote::promote;
+pub use pull::{
+    FlattenRequest, Flattened, Flattener, Observer, PackagesRequest, PullRequest, Step, pull,
+};
+pub use register::{RegisterRequest, register};
+pub use remove::remove;
+pub use rootfs::Ext4Tree;
+pub use show::{Missing, PackagesCheck, Report, show};
+
+use crate::store::Image;
+
+/// The root filesystem of a managed image.
+pub(crate) const ROOTFS_FILE: &str = "rootfs.ext4";
+/// The manifest as pulled, byte for byte.
+const MANIFEST_FILE: &str = "manifest.json";
+/// The image configuration as pulled, byte for byte.
+const CONFIG_FILE: &str = "config.json";
+/// The seed of work disks of a managed image.
+const WORK_SEED_FILE: &str = "work-seed.ext4";
+
+/// An image that an operation made, and what the user should know about it.
+#[derive(Debug)]
+pub struct Made {
+    /// The image.
+    pub image: Image,
+    /// Sentences that do not keep the image from being made.
+    pub warnings: Vec<String>,
+}

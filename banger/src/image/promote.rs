@@ -1,0 +1,110 @@
+//! From an image whose artifacts lie elsewhere to one that owns them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::pull::{Observer, Step};
+use super::{CONFIG_FILE, MANIFEST_FILE, Made, ROOTFS_FILE, WORK_SEED_FILE};
+use crate::artifact::{copy_file, copy_tree, failed, write_new};
+use crate::error::{Error, ErrorKind};
+use crate::kernel::{INITRD_FILE, KERNEL_FILE, MODULES_DIRECTORY, Problems};
+use crate::packages::PACKAGES_FILE;
+use crate::store::{Artifacts, ImageRecord, SCHEMA_VERSION, Store};
+
+/// Copies the artifacts of an unmanaged image into the store and makes it managed, in one step.
+///
+/// # Errors
+///
+/// [`ErrorKind::Exists`] when it is managed already or another run promotes it; everything that is no
+/// longer there at once; a copy that fails. The image stays as it was then.
+pub fn promote(store: &Store, selector: &str, observer: &dyn Observer) -> Result<Made, Error> {
+    let image = store.find(selector)?;
+    if image.record().managed {
+        return Err(Error::new(
+            ErrorKind::Exists,
+            format!("image {} is managed already", image.record().name),
+        ));
+    }
+    let sources = image.artifacts();
+    check(&sources)?;
+    let staging = store.stage_again(&image)?;
+    observer.step(Step::Stage);
+    let artifacts = copy(&sources, staging.path())?;
+    for name in [MANIFEST_FILE, CONFIG_FILE, PACKAGES_FILE] {
+        carry(image.directory(), staging.path(), name)?;
+    }
+    if observer.is_cancelled() {
+        return Err(Error::new(
+            ErrorKind::Interrupted,
+            "the promotion was interrupted",
+        ));
+    }
+    observer.step(Step::Publish);
+    let image = store.publish_again(staging, image.record().id, |record| ImageRecord {
+        schema: SCHEMA_VERSION,
+        managed: true,
+        artifacts,
+        ..record
+    })?;
+    observer.step(Step::Done);
+    Ok(Made {
+        image,
+        warnings: Vec::new(),
+    })
+}
+
+/// Whether every artifact is still there.
+fn check(sources: &Artifacts) -> Result<(), Error> {
+    let mut problems = Problems::default();
+    let named = [
+        ("rootfs", Some(&sources.rootfs)),
+        ("kernel", sources.kernel.as_ref()),
+        ("initrd", sources.initrd.as_ref()),
+        ("modules", sources.modules.as_ref()),
+        ("work-seed", sources.work_seed.as_ref()),
+    ];
+    for (name, path) in named {
+        let Some(path) = path else { continue };
+        let found = fs::metadata(path).map_err(|error| failed("read", path, error));
+        problems.take(name, found);
+    }
+    problems.into_result().map_err(|error| {
+        let hint = "put it back where it was, or remove the image and register it anew";
+        error.with_hint(hint)
+    })
+}
+
+fn copy(sources: &Artifacts, directory: &Path) -> Result<Artifacts, Error> {
+    let file = |source: Option<&PathBuf>, name: &str| -> Result<Option<PathBuf>, Error> {
+        let Some(source) = source else {
+            return Ok(None);
+        };
+        copy_file(source, &directory.join(name))?;
+        Ok(Some(name.into()))
+    };
+    file(Some(&sources.rootfs), ROOTFS_FILE)?;
+    Ok(Artifacts {
+        rootfs: ROOTFS_FILE.into(),
+        kernel: file(sources.kernel.as_ref(), KERNEL_FILE)?,
+        initrd: file(sources.initrd.as_ref(), INITRD_FILE)?,
+        work_seed: file(sources.work_seed.as_ref(), WORK_SEED_FILE)?,
+        modules: match &sources.modules {
+            Some(source) => {
+                copy_tree(source, &directory.join(MODULES_DIRECTORY))?;
+                Some(MODULES_DIRECTORY.into())
+            }
+            None => None,
+        },
+    })
+}
+
+/// Carries a small file over from the directory that is replaced, where it has one.
+fn carry(from: &Path, to: &Path, name: &str) -> Result<(), Error> {
+    let path = from.join(name);
+    match fs::read(&path) {
+        Ok(bytes) => write_new(&to.join(name), &bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed("read", &path, error)),
+    }
+}

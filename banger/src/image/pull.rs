@@ -1,0 +1,347 @@
+//! From a source to a published image.
+//!
+//! ```text
+//!  1 Parse ─ 2 Name ─ 3 NameCheck ─ 4 Kernel          nothing is written, nothing asked of a network
+//!       │ any problem: all of them are told
+//!       ▼
+//!  5 Reserve          <id>.staging exists, locked, holding the name
+//!       ▼
+//!  6 Fetch ─ 7 Size ─ 8 Finish                        the flattener: rootfs.ext4
+//!       ▼
+//!  9 Stage            kernel, initrd, modules; what the finished filesystem tells
+//!       ▼
+//! 10 Publish          the record, synced, then one rename
+//!       ▼
+//! 11 Done             listed, managed
+//!
+//! failure or cancellation at 5..10 ──▶ the staging directory is removed
+//! death at 5..10 ──▶ its lock is gone with the process; the next run sweeps it
+//! ```
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use oci_flatten::platform::Platform;
+use oci_flatten::source::SourceName;
+
+use super::facts::Facts;
+use super::{CONFIG_FILE, MANIFEST_FILE, Made, ROOTFS_FILE, default_name};
+use crate::artifact::{failed, write_new};
+use crate::boot::RuntimeConfig;
+use crate::error::{Error, ErrorKind};
+use crate::kernel::{
+    Architecture, Catalog, KernelRequest, Problems, ResolvedKernel, copy_kernel, resolve,
+    staged_kernel_paths,
+};
+use crate::packages::{PACKAGES_FILE, Packages};
+use crate::store::{Artifacts, ImageId, ImageRecord, Name, SCHEMA_VERSION, Sizes, Store, now};
+
+/// The steps of a pull, in their order. A step is told when it begins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
+pub enum Step {
+    /// 1. The source is parsed.
+    Parse,
+    /// 2. The name is given or derived.
+    Name,
+    /// 3. A name that exists is refused.
+    NameCheck,
+    /// 4. The kernel is found and checked.
+    Kernel,
+    /// 5. The name is reserved and the staging directory made.
+    Reserve,
+    /// 6. Layers are fetched and streamed into the filesystem.
+    Fetch,
+    /// 7. The size is decided.
+    Size,
+    /// 8. The filesystem is finished.
+    Finish,
+    /// 9. Kernel, initrd and modules are staged.
+    Stage,
+    /// 10. Everything is synced and published by one rename.
+    Publish,
+    /// 11. The image is there.
+    Done,
+}
+
+/// Watches an operation, and may end it.
+pub trait Observer {
+    /// A step begins.
+    fn step(&self, _step: Step) {}
+
+    /// Whether the operation is to end; asked at each step.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody watches.
+impl Observer for () {}
+
+/// What is asked of a [`Flattener`].
+#[derive(Debug)]
+pub struct FlattenRequest<'a> {
+    /// The image.
+    pub source: &'a SourceName,
+    /// The platform, where the user named one.
+    pub platform: Option<&'a Platform>,
+    /// The size of the filesystem in bytes, where the user named one.
+    pub size: Option<u64>,
+    /// The file to make, in a directory that exists.
+    pub output: &'a Path,
+}
+
+/// What a [`Flattener`] has made.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Flattened {
+    /// The reference, in full; none for sources that have none.
+    pub reference: Option<String>,
+    /// The digest of the manifest.
+    pub digest: Option<String>,
+    /// The platform, as `os/arch[/variant]`.
+    pub platform: Option<String>,
+    /// The manifest, byte for byte.
+    pub manifest: Option<Vec<u8>>,
+    /// The image configuration, byte for byte.
+    pub config: Option<Vec<u8>>,
+    /// What the tree occupies on the filesystem, in bytes.
+    pub content_bytes: u64,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Fetches an image and makes its root filesystem: steps 6 to 8, which it tells the observer.
+pub trait Flattener {
+    /// Makes `request.output`, a complete ext4 filesystem. The file is the caller's whatever happens.
+    ///
+    /// # Errors
+    ///
+    /// Whatever fetching, flattening or writing runs into, and [`ErrorKind::Interrupted`] soon after the
+    /// observer is cancelled.
+    fn flatten(
+        &self,
+        request: &FlattenRequest<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Flattened, Error>;
+}
+
+/// How packages metadata is made.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct PackagesRequest {
+    /// A file that lists the packages, in place of the database in the tree.
+    pub list: Option<PathBuf>,
+    /// Features to put on record, such as `docker`.
+    pub features: Vec<String>,
+}
+
+/// What is to be pulled, and how.
+#[derive(Clone, Debug, Default)]
+pub struct PullRequest {
+    /// The source as typed.
+    pub source: String,
+    /// The name, where it is not to be derived from the source.
+    pub name: Option<Name>,
+    /// The kernel to go with the image.
+    pub kernel: KernelRequest,
+    /// The size of the filesystem in bytes, where it is not to follow the content.
+    pub size: Option<u64>,
+    /// The platform, where it is not the host's.
+    pub platform: Option<Platform>,
+    /// Packages metadata.
+    pub packages: PackagesRequest,
+}
+
+/// What is known once the checks have passed.
+struct Plan {
+    source: SourceName,
+    name: Name,
+    kernel: Option<ResolvedKernel>,
+    package_list: Option<String>,
+}
+
+/// Pulls an image.
+///
+/// # Errors
+///
+/// [`ErrorKind::Exists`] when the name is taken or being made; everything that is wrong with the
+/// request at once; what `flattener` runs into; a store that cannot be written. Nothing is left then.
+pub fn pull(
+    store: &Store,
+    catalog: &Catalog,
+    request: &PullRequest,
+    flattener: &dyn Flattener,
+    observer: &dyn Observer,
+) -> Result<Made, Error> {
+    let plan = check(store, catalog, request, observer)?;
+    begin(observer, Step::Reserve)?;
+    let (id, staging) = store.stage(&plan.name)?;
+    let rootfs = staging.path().join(ROOTFS_FILE);
+    begin(observer, Step::Fetch)?;
+    let flattened = flattener.flatten(
+        &FlattenRequest {
+            source: &plan.source,
+            platform: request.platform.as_ref(),
+            size: request.size,
+            output: &rootfs,
+        },
+        observer,
+    )?;
+    begin(observer, Step::Stage)?;
+    check_architecture(&plan, &flattened)?;
+    if let Some(kernel) = &plan.kernel {
+        copy_kernel(kernel, staging.path())?;
+    }
+    let (record, warnings) = describe(id, &plan, request, flattened, staging.path())?;
+    begin(observer, Step::Publish)?;
+    let image = store.publish(staging, record)?;
+    observer.step(Step::Done);
+    Ok(Made { image, warnings })
+}
+
+fn begin(observer: &dyn Observer, step: Step) -> Result<(), Error> {
+    observer.step(step);
+    match observer.is_cancelled() {
+        true => Err(Error::new(
+            ErrorKind::Interrupted,
+            "the pull was interrupted",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Steps 1 to 4: nothing is written, nothing is asked of a network.
+fn check(
+    store: &Store,
+    catalog: &Catalog,
+    request: &PullRequest,
+    observer: &dyn Observer,
+) -> Result<Plan, Error> {
+    begin(observer, Step::Parse)?;
+    let source = SourceName::parse(&request.source).map_err(|error| {
+        Error::new(ErrorKind::Usage, "the source is malformed").with_source(error)
+    })?;
+    begin(observer, Step::Name)?;
+    let name = match &request.name {
+        Some(name) => name.clone(),
+        None => default_name(&source).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("{source} gives no name")).with_hint("add --name")
+        })?,
+    };
+    begin(observer, Step::NameCheck)?;
+    store.check_name(&name)?;
+    begin(observer, Step::Kernel)?;
+    let platform = request
+        .platform
+        .clone()
+        .unwrap_or_else(Platform::linux_here);
+    let architecture = Architecture::from_oci(platform.architecture());
+    let mut problems = Problems::default();
+    let kernel = resolve(catalog, &request.kernel, architecture, &mut problems);
+    let package_list = request.packages.list.as_deref().and_then(|path| {
+        let text = std::fs::read_to_string(path).map_err(|error| failed("read", path, error));
+        problems.take("--packages", text)
+    });
+    problems.into_result()?;
+    Ok(Plan {
+        source,
+        name,
+        kernel,
+        package_list,
+    })
+}
+
+/// The platform is a wish: a source with one image gives that one.
+fn check_architecture(plan: &Plan, flattened: &Flattened) -> Result<(), Error> {
+    let image = flattened
+        .platform
+        .as_deref()
+        .and_then(Architecture::from_platform);
+    match (&plan.kernel, image) {
+        (Some(kernel), Some(image)) if !kernel.facts.architecture.runs(image) => Err(Error::new(
+            ErrorKind::Failure,
+            format!(
+                "{} is a kernel for {}, the image is for {image}",
+                kernel.kernel.display(),
+                kernel.facts.architecture
+            ),
+        )
+        .with_hint("give another --kernel or --platform")),
+        _ => Ok(()),
+    }
+}
+
+/// Writes what accompanies the filesystem into the staging directory, and makes the record.
+fn describe(
+    id: ImageId,
+    plan: &Plan,
+    request: &PullRequest,
+    flattened: Flattened,
+    directory: &Path,
+) -> Result<(ImageRecord, Vec<String>), Error> {
+    let rootfs = directory.join(ROOTFS_FILE);
+    let rootfs_bytes = File::open(&rootfs)
+        .and_then(|file| file.sync_all().and(file.metadata()))
+        .map_err(|error| failed("sync", &rootfs, error))?
+        .len();
+    let runtime = match &flattened.config {
+        Some(config) => RuntimeConfig::from_oci(config)?,
+        None => RuntimeConfig::default(),
+    };
+    let architecture = flattened
+        .platform
+        .as_deref()
+        .and_then(Architecture::from_platform);
+    let features = &request.packages.features;
+    let facts = Facts::of(&rootfs, runtime, architecture, features);
+    let packages = match &plan.package_list {
+        Some(text) => Some(Packages::of_list(text, features)),
+        None => facts.packages,
+    };
+    for (name, bytes) in [
+        (MANIFEST_FILE, flattened.manifest),
+        (CONFIG_FILE, flattened.config),
+        (
+            PACKAGES_FILE,
+            packages
+                .as_ref()
+                .map(|packages| format!("{}\n", packages.sha256).into()),
+        ),
+    ] {
+        if let Some(bytes) = bytes {
+            write_new(&directory.join(name), &bytes)?;
+        }
+    }
+    let (kernel, initrd, modules) = staged_kernel_paths(plan.kernel.as_ref());
+    let mut warnings = flattened.warnings;
+    warnings.extend(
+        plan.kernel
+            .iter()
+            .flat_map(|kernel| kernel.warnings.clone()),
+    );
+    warnings.extend(facts.warnings);
+    let record = ImageRecord {
+        schema: SCHEMA_VERSION,
+        id,
+        name: plan.name.clone(),
+        managed: true,
+        created: now(),
+        reference: flattened.reference,
+        digest: flattened.digest,
+        platform: flattened.platform,
+        artifacts: Artifacts {
+            rootfs: ROOTFS_FILE.into(),
+            kernel,
+            initrd,
+            modules,
+            work_seed: None,
+        },
+        sizes: Sizes {
+            rootfs_bytes,
+            content_bytes: Some(flattened.content_bytes),
+        },
+        filesystem_uuid: facts.uuid,
+        boot: facts.boot,
+        kernel: plan.kernel.as_ref().map(|kernel| kernel.facts.clone()),
+        packages,
+    };
+    Ok((record, warnings))
+}

@@ -1,0 +1,121 @@
+//! An image whose artifacts stay where they are.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf, absolute};
+
+use super::Made;
+use super::facts::Facts;
+use crate::artifact::{failed, write_new, wrong_kind};
+use crate::boot::RuntimeConfig;
+use crate::error::Error;
+use crate::kernel::{Architecture, Catalog, KernelRequest, Problems, ResolvedKernel, resolve};
+use crate::packages::PACKAGES_FILE;
+use crate::store::{Artifacts, ImageRecord, Name, SCHEMA_VERSION, Sizes, Store, now};
+
+/// What is to be registered.
+#[derive(Clone, Debug)]
+pub struct RegisterRequest {
+    /// The name.
+    pub name: Name,
+    /// The root filesystem: a file or a block device.
+    pub rootfs: PathBuf,
+    /// The file from which work disks are seeded.
+    pub work_seed: Option<PathBuf>,
+    /// The kernel.
+    pub kernel: KernelRequest,
+}
+
+/// Records the paths of an image's artifacts. Nothing is copied.
+///
+/// # Errors
+///
+/// [`ErrorKind::Exists`](crate::ErrorKind::Exists) when the name is taken or being made; everything
+/// that is wrong with the artifacts at once.
+pub fn register(
+    store: &Store,
+    catalog: &Catalog,
+    request: &RegisterRequest,
+) -> Result<Made, Error> {
+    store.check_name(&request.name)?;
+    let mut problems = Problems::default();
+    let rootfs = problems.take("--rootfs", readable(&request.rootfs));
+    let work_seed = request
+        .work_seed
+        .as_deref()
+        .and_then(|path| problems.take("--work-seed", readable(path)));
+    let facts = rootfs
+        .as_ref()
+        .map(|(path, _)| Facts::of(path, RuntimeConfig::default(), None, &[]))
+        .unwrap_or_default();
+    let architecture = facts.boot.as_ref().and_then(|boot| boot.architecture);
+    let kernel = resolve(catalog, &request.kernel, architecture, &mut problems);
+    let kernel = kernel.and_then(|kernel| problems.take("--kernel", with_absolute_paths(kernel)));
+    problems.into_result()?;
+    let (rootfs, rootfs_bytes) = rootfs.unwrap_or_default();
+
+    let (id, staging) = store.stage(&request.name)?;
+    if let Some(packages) = &facts.packages {
+        let path = staging.path().join(PACKAGES_FILE);
+        write_new(&path, format!("{}\n", packages.sha256).as_bytes())?;
+    }
+    let mut warnings = facts.warnings;
+    warnings.extend(kernel.iter().flat_map(|kernel| kernel.warnings.clone()));
+    let record = ImageRecord {
+        schema: SCHEMA_VERSION,
+        id,
+        name: request.name.clone(),
+        managed: false,
+        created: now(),
+        reference: None,
+        digest: None,
+        platform: architecture.map(platform),
+        artifacts: Artifacts {
+            rootfs,
+            kernel: kernel.as_ref().map(|kernel| kernel.kernel.clone()),
+            initrd: kernel.as_ref().and_then(|kernel| kernel.initrd.clone()),
+            modules: kernel.as_ref().and_then(|kernel| kernel.modules.clone()),
+            work_seed: work_seed.map(|(path, _)| path),
+        },
+        sizes: Sizes {
+            rootfs_bytes,
+            content_bytes: None,
+        },
+        filesystem_uuid: facts.uuid,
+        boot: facts.boot,
+        kernel: kernel.map(|kernel| kernel.facts),
+        packages: facts.packages,
+    };
+    let image = store.publish(staging, record)?;
+    Ok(Made { image, warnings })
+}
+
+fn platform(architecture: Architecture) -> String {
+    format!("linux/{architecture}")
+}
+
+/// The absolute path of a file or block device that can be read, and its length.
+fn readable(path: &Path) -> Result<(PathBuf, u64), Error> {
+    let kind = fs::metadata(path)
+        .map_err(|error| failed("read", path, error))?
+        .file_type();
+    // Before it is opened: opening a fifo would wait for its writer.
+    if !kind.is_file() && !kind.is_block_device() {
+        return Err(wrong_kind(path, "a regular file or block device"));
+    }
+    let mut file = File::open(path).map_err(|error| failed("open", path, error))?;
+    let length = std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))
+        .map_err(|error| failed("read", path, error))?;
+    let path = absolute(path).map_err(|error| failed("read", path, error))?;
+    Ok((path, length))
+}
+
+fn with_absolute_paths(kernel: ResolvedKernel) -> Result<ResolvedKernel, Error> {
+    let full = |path: PathBuf| absolute(&path).map_err(|error| failed("read", &path, error));
+    Ok(ResolvedKernel {
+        kernel: full(kernel.kernel)?,
+        initrd: kernel.initrd.map(full).transpose()?,
+        modules: kernel.modules.map(full).transpose()?,
+        ..kernel
+    })
+}

@@ -1,0 +1,140 @@
+//! Everything there is to know of an image, looked up now.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::rootfs::Ext4Tree;
+use crate::error::Error;
+use crate::packages::{PACKAGES_FILE, PackageSource, Packages};
+use crate::store::{Artifacts, Image, ImageRecord, Store};
+
+/// What is known of an image.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The record.
+    #[serde(flatten)]
+    pub record: ImageRecord,
+    /// The image's directory.
+    pub directory: PathBuf,
+    /// Absolute paths of the artifacts.
+    pub paths: Artifacts,
+    /// What the root filesystem's file occupies, in bytes; none when it is gone.
+    pub rootfs_disk_bytes: Option<u64>,
+    /// Artifacts that are recorded and are not there.
+    pub missing: Vec<Missing>,
+    /// Whether the packages are still those on record.
+    pub packages_check: PackagesCheck,
+}
+
+/// An artifact that is not where the record says.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Missing {
+    /// Which one.
+    pub artifact: &'static str,
+    /// Where it should be.
+    pub path: PathBuf,
+}
+
+/// What a look at the packages says.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum PackagesCheck {
+    /// Nothing is on record.
+    None,
+    /// The root filesystem holds the packages on record.
+    Matches,
+    /// It no longer does.
+    Differs {
+        /// The hash on record.
+        recorded: String,
+        /// The hash now; none when there is no package database any more.
+        found: Option<String>,
+    },
+    /// Nobody can tell, for the reason given.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Looks an image up.
+///
+/// # Errors
+///
+/// As for [`Store::find`].
+pub fn show(store: &Store, selector: &str) -> Result<Report, Error> {
+    let image = store.find(selector)?;
+    let paths = image.artifacts();
+    Ok(Report {
+        record: image.record().clone(),
+        directory: image.directory().to_path_buf(),
+        rootfs_disk_bytes: disk_bytes(&paths.rootfs),
+        missing: missing(&paths),
+        packages_check: check_packages(&image, &paths.rootfs),
+        paths,
+    })
+}
+
+fn disk_bytes(path: &Path) -> Option<u64> {
+    Some(fs::metadata(path).ok()?.blocks().saturating_mul(512))
+}
+
+fn missing(paths: &Artifacts) -> Vec<Missing> {
+    let named = [
+        ("rootfs", Some(&paths.rootfs)),
+        ("kernel", paths.kernel.as_ref()),
+        ("initrd", paths.initrd.as_ref()),
+        ("modules", paths.modules.as_ref()),
+        ("work-seed", paths.work_seed.as_ref()),
+    ];
+    named
+        .into_iter()
+        .filter_map(|(artifact, path)| path.map(|path| (artifact, path)))
+        .filter(|(_, path)| !path.exists())
+        .map(|(artifact, path)| Missing {
+            artifact,
+            path: path.clone(),
+        })
+        .collect()
+}
+
+/// Compares what is on record with the hash file, and with the root filesystem as it is now.
+fn check_packages(image: &Image, rootfs: &Path) -> PackagesCheck {
+    let Some(recorded) = &image.record().packages else {
+        return PackagesCheck::None;
+    };
+    let differs = |found: Option<String>| PackagesCheck::Differs {
+        recorded: recorded.sha256.clone(),
+        found,
+    };
+    match fs::read_to_string(image.directory().join(PACKAGES_FILE)) {
+        Ok(text) if text.trim_end() != recorded.sha256 => {
+            return differs(Some(text.trim_end().to_owned()));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return PackagesCheck::Unknown {
+                reason: error.to_string(),
+            };
+        }
+        _ => {}
+    }
+    if recorded.source == PackageSource::List {
+        return PackagesCheck::Unknown {
+            reason: "the packages were given as a list, which the root filesystem does not hold"
+                .into(),
+        };
+    }
+    let found =
+        Ext4Tree::open(rootfs).and_then(|tree| Packages::of_tree(&tree, &recorded.features));
+    match found {
+        Ok(Some(found)) if found == *recorded => PackagesCheck::Matches,
+        Ok(found) => differs(found.map(|found| found.sha256)),
+        Err(error) => PackagesCheck::Unknown {
+            reason: error.to_string(),
+        },
+    }
+}
