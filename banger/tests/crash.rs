@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may")]
 
-mod support;
+mod storekit;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,7 @@ use banger::kernel::{Catalog, KernelRequest};
 use banger::places::Places;
 use banger::store::{Name, Store};
 use banger::{Error, ErrorKind};
-use support::*;
+use storekit::*;
 
 const STEPS: [Step; 11] = [
     Step::Parse,

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
-mod support;
+mod storekit;
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -17,7 +17,7 @@ use banger::image::{
 use banger::kernel::KernelRequest;
 use banger::store::{Name, RECORD_FILE};
 use banger::{Error, ErrorKind};
-use support::*;
+use storekit::*;
 
 /// Gives a file that was made before, and counts how often it was asked.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
-mod support;
+mod storekit;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use banger::kernel::{
     inspect, resolve,
 };
 use banger::store::Name;
-use support::*;
+use storekit::*;
 
 fn inspected(bytes: &[u8]) -> Result<banger::kernel::KernelFacts, banger::Error> {
     let folder = tempfile::tempdir().unwrap();
