@@ -8,7 +8,7 @@
 use serde::Deserialize;
 
 use super::layout::{self, Files, LayoutSource};
-use super::{Blob, BoxFuture, ImageChoice, OpenOptions, Source, Verified};
+use super::{Blob, BoxFuture, ImageChoice, OpenOptions, Source};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{self, Config, Image, Index, Layer, Loaded};
@@ -294,7 +294,7 @@ impl DockerSource {
         };
         let (reader, size) = self.files.open(member).await?;
         Ok(match &described.digest {
-            Some(digest) => Box::pin(Verified::new(reader, digest.clone(), size)),
+            Some(digest) => Box::pin(reader.verified(digest.clone(), size)),
             None => Box::pin(reader),
         })
     }

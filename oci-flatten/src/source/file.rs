@@ -12,14 +12,19 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::JoinHandle;
 
 use super::TarInput;
+use super::verified::Check;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 
 /// Large enough that the hand-over to the blocking pool costs nothing beside inflating the bytes.
 const READ_AHEAD: usize = 256 * 1024;
 
+/// Enough for a tar header with its extensions.
+const PEEK: usize = 2048;
+
 /// A file, or a part of one, as a stream.
 ///
-/// The next buffer is read on tokio's blocking pool while the present one is consumed.
+/// The next buffer is read, and checked, on tokio's blocking pool while the present one is consumed.
 pub(super) struct FileReader {
     input: Option<Input>,
     buffer: Vec<u8>,
@@ -31,8 +36,13 @@ pub(super) struct FileReader {
 
 type Filled = (Input, Vec<u8>, io::Result<()>);
 
-/// What is left to read.
-enum Input {
+/// What is left to read, and what it must be.
+struct Input {
+    bytes: Bytes,
+    check: Option<Check>,
+}
+
+enum Bytes {
     /// A part of a file that can be sought in; any number of readers share it.
     Part {
         file: Arc<File>,
@@ -44,11 +54,11 @@ enum Input {
 }
 
 impl Input {
-    /// Reads up to `capacity` bytes into the cleared `buffer`; none at the end.
+    /// Reads up to `capacity` bytes; none at the end.
     fn fill(&mut self, buffer: &mut Vec<u8>, capacity: usize) -> io::Result<()> {
         buffer.resize(capacity, 0);
-        let read = retry(|| match self {
-            Self::Part {
+        let read = retry(|| match &mut self.bytes {
+            Bytes::Part {
                 file,
                 position,
                 end,
@@ -59,10 +69,14 @@ impl Input {
                 *position += read as u64;
                 Ok(read)
             }
-            Self::Stream(file) => file.read(buffer),
+            Bytes::Stream(file) => file.read(buffer),
         });
         buffer.truncate(*read.as_ref().unwrap_or(&0));
-        read.map(drop)
+        read?;
+        match &mut self.check {
+            Some(check) => check.take(buffer),
+            None => Ok(()),
+        }
     }
 }
 
@@ -79,7 +93,7 @@ impl FileReader {
     /// The bytes from `position` up to `end` or the end of the file.
     pub(super) fn part(file: Arc<File>, position: u64, end: u64) -> Self {
         Self::new(
-            Input::Part {
+            Bytes::Part {
                 file,
                 position,
                 end: end.max(position),
@@ -91,28 +105,35 @@ impl FileReader {
     /// The same, when little will be read from there.
     pub(super) fn peek(file: Arc<File>, position: u64, end: u64) -> Self {
         Self::new(
-            Input::Part {
+            Bytes::Part {
                 file,
                 position,
                 end: end.max(position),
             },
-            2048,
+            PEEK,
         )
     }
 
     /// All that a pipe gives.
     pub(super) fn stream(file: File) -> Self {
-        Self::new(Input::Stream(file), READ_AHEAD)
+        Self::new(Bytes::Stream(file), READ_AHEAD)
     }
 
-    fn new(input: Input, capacity: usize) -> Self {
-        let (buffer, spare) = (Vec::new(), Vec::new());
+    /// The same stream, which fails in place of its end when it is not what it must be.
+    pub(super) fn verified(mut self, expected: Digest, size: u64) -> Self {
+        if let Some(input) = &mut self.input {
+            input.check = Some(Check::new(expected, size));
+        }
+        self
+    }
+
+    fn new(bytes: Bytes, capacity: usize) -> Self {
         Self {
-            input: Some(input),
-            buffer,
+            input: Some(Input { bytes, check: None }),
+            buffer: Vec::new(),
             consumed: 0,
             ahead: None,
-            spare,
+            spare: Vec::new(),
             capacity,
         }
     }

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 
 use super::archive::Archive;
 use super::file::{self, FileReader};
-use super::{Blob, BoxFuture, ImageChoice, OpenOptions, Source, Verified};
+use super::{Blob, BoxFuture, ImageChoice, OpenOptions, Source};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{self, Descriptor, Document, Documents, Image, Index};
@@ -104,7 +104,7 @@ impl LayoutSource {
             }
             error
         })?;
-        Ok(Box::pin(Verified::new(reader, digest.clone(), size)))
+        Ok(Box::pin(reader.verified(digest.clone(), size)))
     }
 }
 

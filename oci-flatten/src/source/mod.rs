@@ -12,15 +12,18 @@ mod name;
 mod rootfs_tar;
 mod verified;
 
+use std::fs::File;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio::io::AsyncRead;
 
 pub use name::{ImageChoice, LocalName, SourceName, TarInput};
 pub use verified::Verified;
 
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::image::Image;
 use crate::limits::Limits;
@@ -41,9 +44,16 @@ pub trait Source: Send + Sync {
     ///
     /// Where [`Image::layers`] gives it a digest and a size, the stream must check both, and give an
     /// [`ErrorKind::Integrity`](crate::error::ErrorKind::Integrity) error (as an `io::Error`, made by
-    /// `From`) in place of its end when they are wrong; [`Verified`] does. It is read to its end
+    /// `From`) in place of its end when they are wrong; [`Verified`] and [`verified_file`] do. It is read to its end
     /// unless the flattening fails or is cancelled.
     fn open_layer(&self, layer: usize) -> BoxFuture<'_, Result<Blob>>;
+}
+
+/// A file's bytes from its beginning, verified like [`Verified`] does it, and read and hashed ahead on
+/// tokio's blocking threads.
+#[must_use]
+pub fn verified_file(file: File, expected: Digest, size: u64) -> Blob {
+    Box::pin(file::FileReader::part(Arc::new(file), 0, u64::MAX).verified(expected, size))
 }
 
 /// How a local source is opened.
