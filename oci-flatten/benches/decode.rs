@@ -165,10 +165,7 @@ impl OneLayer {
             created: None,
             layers: vec![layer],
         };
-        Self {
-            image,
-            blob: blob.into(),
-        }
+        Self { image, file }
     }
 }
 
