@@ -21,6 +21,7 @@ use banger::kernel::{Catalog, KernelRequest};
 use banger::places::Places;
 use banger::store::{Name, Store};
 use banger::{Error, ErrorKind};
+use oci_flatten::source::SourceName;
 use storekit::*;
 
 const STEPS: [Step; 11] = [
@@ -185,14 +186,13 @@ fn catalog(home: &Path) -> Catalog {
 fn pull_named(home: &Path, name: &str, observer: &dyn Observer) -> Result<(), Error> {
     let kernel = home.join("vmlinux");
     let request = PullRequest {
-        source: "debian:bookworm".into(),
         name: Some(Name::parse(name).unwrap()),
-        platform: Some("linux/amd64".parse().unwrap()),
+        platform: "linux/amd64".parse().unwrap(),
         kernel: KernelRequest {
             kernel: kernel.exists().then_some(kernel),
             ..KernelRequest::default()
         },
-        ..PullRequest::default()
+        ..PullRequest::new(SourceName::parse("debian:bookworm").unwrap())
     };
     pull(&store(home), &catalog(home), &request, &Writer, observer).map(drop)
 }

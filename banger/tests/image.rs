@@ -17,6 +17,7 @@ use banger::image::{
 use banger::kernel::KernelRequest;
 use banger::store::{Name, RECORD_FILE};
 use banger::{Error, ErrorKind};
+use oci_flatten::source::SourceName;
 use storekit::*;
 
 /// Gives a file that was made before, and counts how often it was asked.
@@ -84,10 +85,9 @@ impl Observer for Steps {
 
 fn pull_request(name: &str) -> PullRequest {
     PullRequest {
-        source: "debian:bookworm".into(),
         name: Some(Name::parse(name).unwrap()),
-        platform: Some("linux/amd64".parse().unwrap()),
-        ..PullRequest::default()
+        platform: "linux/amd64".parse().unwrap(),
+        ..PullRequest::new(SourceName::parse("debian:bookworm").unwrap())
     }
 }
 
@@ -197,14 +197,7 @@ fn nothing_is_asked_of_the_flattener_before_the_checks_pass() {
         (pull_request("taken"), ErrorKind::Exists),
         (
             PullRequest {
-                source: "UPPER:x:y".into(),
-                ..pull_request("a")
-            },
-            ErrorKind::Usage,
-        ),
-        (
-            PullRequest {
-                source: "tar:-".into(),
+                source: SourceName::parse("tar:-").unwrap(),
                 name: None,
                 ..pull_request("a")
             },
@@ -450,7 +443,11 @@ fn a_promotion_tells_everything_that_is_gone_and_changes_nothing() {
     let before = tree(&home.places.images);
     let error = promote(&home.store, "theirs", &()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert!(error.to_string().contains("rootfs: ") && error.to_string().contains("kernel: "));
+    let text = all_of(&error);
+    assert!(
+        text.contains("rootfs: ") && text.contains("kernel: "),
+        "{text}"
+    );
     assert_eq!(tree(&home.places.images), before);
 }
 
@@ -491,7 +488,7 @@ fn registering_tells_everything_that_is_wrong() {
     let error = register(&home.store, &home.catalog, &request).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     for flag in ["--rootfs: ", "--work-seed: ", "--kernel-ref: "] {
-        assert!(error.to_string().contains(flag), "{error}");
+        assert!(all_of(&error).contains(flag), "{}", all_of(&error));
     }
     assert!(!home.places.images.exists());
 }

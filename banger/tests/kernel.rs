@@ -165,7 +165,7 @@ fn everything_wrong_is_told_at_once_with_its_flag() {
     let request = request(&missing, Some(&missing), Some(&missing));
     let error = resolved(&home, &request, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    let text = error.to_string();
+    let text = all_of(&error);
     for flag in ["--kernel: ", "--initrd: ", "--modules: "] {
         assert!(text.contains(flag), "{text}");
     }
@@ -173,7 +173,7 @@ fn everything_wrong_is_told_at_once_with_its_flag() {
         initrd: Some(missing),
         ..KernelRequest::default()
     };
-    let text = resolved(&home, &orphan, None).unwrap_err().to_string();
+    let text = all_of(&resolved(&home, &orphan, None).unwrap_err());
     assert!(
         text.contains("--kernel: ") && text.contains("--initrd: "),
         "{text}"

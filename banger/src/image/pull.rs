@@ -39,7 +39,7 @@ use crate::store::{Artifacts, ImageId, ImageRecord, Name, SCHEMA_VERSION, Sizes,
 /// The steps of a pull, in their order. A step is told when it begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
 pub enum Step {
-    /// 1. The source is parsed.
+    /// 1. The source has been parsed, and the pull begins.
     Parse,
     /// 2. The name is given or derived.
     Name,
@@ -82,8 +82,8 @@ impl Observer for () {}
 pub struct FlattenRequest<'a> {
     /// The image.
     pub source: &'a SourceName,
-    /// The platform, where the user named one.
-    pub platform: Option<&'a Platform>,
+    /// The platform to choose where there is a choice.
+    pub platform: &'a Platform,
     /// The size of the filesystem in bytes, where the user named one.
     pub size: Option<u64>,
     /// The file to make, in a directory that exists.
@@ -134,25 +134,39 @@ pub struct PackagesRequest {
 }
 
 /// What is to be pulled, and how.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PullRequest {
-    /// The source as typed.
-    pub source: String,
+    /// The image.
+    pub source: SourceName,
     /// The name, where it is not to be derived from the source.
     pub name: Option<Name>,
     /// The kernel to go with the image.
     pub kernel: KernelRequest,
     /// The size of the filesystem in bytes, where it is not to follow the content.
     pub size: Option<u64>,
-    /// The platform, where it is not the host's.
-    pub platform: Option<Platform>,
+    /// The platform to choose where there is a choice.
+    pub platform: Platform,
     /// Packages metadata.
     pub packages: PackagesRequest,
 }
 
+impl PullRequest {
+    /// A pull of an image for this machine, with everything else as it comes.
+    #[must_use]
+    pub fn new(source: SourceName) -> Self {
+        Self {
+            source,
+            name: None,
+            kernel: KernelRequest::default(),
+            size: None,
+            platform: Platform::linux_here(),
+            packages: PackagesRequest::default(),
+        }
+    }
+}
+
 /// What is known once the checks have passed.
 struct Plan {
-    source: SourceName,
     name: Name,
     kernel: Option<ResolvedKernel>,
     package_list: Option<String>,
@@ -178,8 +192,8 @@ pub fn pull(
     begin(observer, Step::Fetch)?;
     let flattened = flattener.flatten(
         &FlattenRequest {
-            source: &plan.source,
-            platform: request.platform.as_ref(),
+            source: &request.source,
+            platform: &request.platform,
             size: request.size,
             output: &rootfs,
         },
@@ -216,24 +230,21 @@ fn check(
     observer: &dyn Observer,
 ) -> Result<Plan, Error> {
     begin(observer, Step::Parse)?;
-    let source = SourceName::parse(&request.source).map_err(|error| {
-        Error::new(ErrorKind::Usage, "the source is malformed").with_source(error)
-    })?;
     begin(observer, Step::Name)?;
     let name = match &request.name {
         Some(name) => name.clone(),
-        None => default_name(&source).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, format!("{source} gives no name")).with_hint("add --name")
+        None => default_name(&request.source).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Usage,
+                format!("{} gives no name", request.source),
+            )
+            .with_hint("add --name")
         })?,
     };
     begin(observer, Step::NameCheck)?;
     store.check_name(&name)?;
     begin(observer, Step::Kernel)?;
-    let platform = request
-        .platform
-        .clone()
-        .unwrap_or_else(Platform::linux_here);
-    let architecture = Architecture::from_oci(platform.architecture());
+    let architecture = Architecture::from_oci(request.platform.architecture());
     let mut problems = Problems::default();
     let kernel = resolve(catalog, &request.kernel, architecture, &mut problems);
     let package_list = request.packages.list.as_deref().and_then(|path| {
@@ -242,7 +253,6 @@ fn check(
     });
     problems.into_result()?;
     Ok(Plan {
-        source,
         name,
         kernel,
         package_list,

@@ -31,7 +31,7 @@ impl Problems {
         self.found.is_empty()
     }
 
-    /// One failure that tells all problems, or nothing when there are none. Its kind is that of the
+    /// One failure that tells all problems, several of them as its causes. Its kind is that of the
     /// problems; where they differ, the first of usage, not found, failure.
     ///
     /// # Errors
@@ -49,23 +49,37 @@ impl Problems {
                 .find(|kind| kinds.contains(kind))
                 .unwrap_or(ErrorKind::Failure),
         };
-        let lines: Vec<String> = self
-            .found
-            .iter()
-            .map(|(flag, error)| line(flag, error))
-            .collect();
-        let message = match lines.as_slice() {
-            [only] => only.clone(),
-            many => format!("{} things are wrong:\n  {}", many.len(), many.join("\n  ")),
-        };
-        let flags: Vec<&str> = self.found.iter().map(|(flag, _)| *flag).collect();
-        let mut unique: Vec<&str> = Vec::new();
-        for flag in flags {
-            if !unique.contains(&flag) {
-                unique.push(flag);
+        let mut flags: Vec<&str> = Vec::new();
+        for (flag, _) in &self.found {
+            if !flags.contains(flag) {
+                flags.push(flag);
             }
         }
-        Err(Error::new(kind, message).with_hint(format!("give another {}", unique.join(", "))))
+        let hint = format!("give another {}", flags.join(", "));
+        Err(chain(kind, &self.found).with_hint(hint))
+    }
+}
+
+/// One problem as it is; of several a chain, so that each has a line of its own.
+fn chain(kind: ErrorKind, found: &[(&'static str, Error)]) -> Error {
+    if let [(flag, only)] = found {
+        return Error::new(kind, line(flag, only));
+    }
+    let below = found
+        .iter()
+        .rev()
+        .fold(None, |below: Option<Error>, (flag, error)| {
+            let above = Error::new(error.kind(), line(flag, error));
+            Some(match below {
+                Some(below) => above.with_source(below),
+                None => above,
+            })
+        });
+    let message = format!("{} things are wrong with the request", found.len());
+    let above = Error::new(kind, message);
+    match below {
+        Some(below) => above.with_source(below),
+        None => above,
     }
 }
 
@@ -91,9 +105,10 @@ mod tests {
         problems.add("--initrd", Error::new(ErrorKind::NotFound, "b is missing"));
         let error = problems.into_result().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(error.to_string(), "2 things are wrong with the request");
         assert_eq!(
-            error.to_string(),
-            "2 things are wrong:\n  --kernel: a is no kernel\n  --initrd: b is missing"
+            error.causes(),
+            ["--kernel: a is no kernel", "--initrd: b is missing"]
         );
         assert_eq!(error.hint(), Some("give another --kernel, --initrd"));
         assert!(Problems::default().into_result().is_ok());

@@ -130,6 +130,11 @@ impl Home {
     }
 }
 
+/// A failure with its causes, a line each.
+pub(crate) fn all_of(error: &banger::Error) -> String {
+    format!("{error}\n{}", error.causes().join("\n"))
+}
+
 /// Everything below `root`, as `path` or `path -> goal`, sorted.
 pub(crate) fn tree(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
