@@ -1,0 +1,153 @@
+//! Which blocks hold content: a cursor that moves up, and the holes that releases left below it.
+
+use std::ops::Range;
+
+use super::Extent;
+use super::holes::Holes;
+use crate::ids::BlockNumber;
+use crate::plan::Places;
+
+/// Allocation of content blocks.
+#[derive(Debug)]
+pub(crate) struct Space {
+    places: Places,
+    /// The first block never given out, or given back since.
+    cursor: BlockNumber,
+    /// Where the usable run that holds the cursor ends.
+    run_end: BlockNumber,
+    /// The first block that was never written.
+    high_water: BlockNumber,
+    holes: Holes,
+    /// Blocks in use.
+    used: u64,
+}
+
+/// Blocks set aside for the content that is being stored.
+#[derive(Debug)]
+pub(super) enum Window {
+    /// A hole, or what is left of it.
+    Hole(Range<u64>),
+    /// Whatever follows the cursor.
+    Tail,
+}
+
+impl Space {
+    pub(crate) fn new(places: Places) -> Self {
+        let cursor = places.next_usable(BlockNumber(0));
+        Self {
+            places,
+            cursor,
+            run_end: places.run_end(cursor),
+            high_water: cursor,
+            holes: Holes::new(),
+            used: 0,
+        }
+    }
+
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+
+    pub(crate) fn cursor(&self) -> BlockNumber {
+        self.cursor
+    }
+
+    /// Blocks in use by content.
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+
+    pub(crate) fn holes(&self) -> &Holes {
+        &self.holes
+    }
+
+    /// Ranges that were written and are free now; their bytes must not stay.
+    pub(crate) fn stale(&self) -> impl Iterator<Item = Range<u64>> {
+        let tail = self.cursor.0..self.high_water.0;
+        self.holes.iter().chain((!tail.is_empty()).then_some(tail))
+    }
+
+    /// Chooses where content of about `blocks` blocks goes.
+    pub(super) fn window(&mut self, blocks: u64) -> Window {
+        match self.holes.take(blocks.max(1)) {
+            Some(range) => Window::Hole(range),
+            None => Window::Tail,
+        }
+    }
+
+    /// Takes the next block of a window; `None` when it is used up.
+    pub(super) fn take(&mut self, window: &mut Window) -> Option<BlockNumber> {
+        let block = match window {
+            Window::Hole(range) => BlockNumber(range.next()?),
+            Window::Tail => {
+                if self.cursor >= self.run_end {
+                    self.cursor = self.places.next_usable(self.cursor);
+                    self.run_end = self.places.run_end(self.cursor);
+                }
+                let block = self.cursor;
+                self.cursor = block.plus(1);
+                self.high_water = self.high_water.max(self.cursor);
+                block
+            }
+        };
+        self.used += 1;
+        Some(block)
+    }
+
+    /// Gives back what a window did not use.
+    pub(super) fn close(&mut self, window: Window) {
+        if let Window::Hole(rest) = window {
+            self.free(rest);
+        }
+    }
+
+    pub(crate) fn release(&mut self, extents: &[Extent]) {
+        for extent in extents {
+            let length = u64::from(extent.length);
+            self.used = self.used.saturating_sub(length);
+            self.free(extent.physical.0..extent.physical.0 + length);
+        }
+    }
+
+    fn free(&mut self, range: Range<u64>) {
+        self.holes.insert(range);
+        if let Some(start) = self.holes.take_ending_at(self.cursor.0) {
+            self.cursor = BlockNumber(start);
+            self.run_end = self.places.run_end(self.cursor);
+        }
+    }
+
+    /// Takes up to `count` blocks from the lowest hole, for content that moves down.
+    pub(crate) fn take_lowest(&mut self, count: u64) -> Option<Range<u64>> {
+        let range = self.holes.take_lowest(count)?;
+        self.used += range.end - range.start;
+        Some(range)
+    }
+
+    /// Counts only `extents`, sorted by address, as in use: contents that were dropped become free.
+    pub(crate) fn keep_only(&mut self, extents: impl Iterator<Item = Range<u64>>) {
+        self.holes = Holes::new();
+        self.used = 0;
+        let mut at = self.places.next_usable(BlockNumber(0));
+        for range in extents {
+            self.free_between(at, range.start);
+            self.used += range.end - range.start;
+            at = BlockNumber(range.end);
+        }
+        self.cursor = at;
+        self.run_end = if self.places.next_usable(at) == at {
+            self.places.run_end(at)
+        } else {
+            at
+        };
+    }
+
+    fn free_between(&mut self, from: BlockNumber, to: u64) {
+        let mut at = self.places.next_usable(from);
+        while at.0 < to {
+            let end = self.places.run_end(at).0.min(to);
+            self.holes.insert(at.0..end);
+            at = self.places.next_usable(BlockNumber(end));
+        }
+    }
+}

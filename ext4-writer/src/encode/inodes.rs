@@ -1,0 +1,355 @@
+//! Inode tables.
+
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::journal::system_extents;
+use super::side::{Side, of_node};
+use super::xattrs::{block_of, fill_inode, value_hash, value_of};
+use super::{BlockSink, Source, Walker};
+use crate::content::{Content, Data};
+use crate::disk::inode::{BLOCK_BYTES, BYTES, GOOD_OLD_BYTES, Inode, flags};
+use crate::error::Error;
+use crate::ids::{BlockNumber, GroupNumber, InodeNumber};
+use crate::plan::Plan;
+use crate::tree::{FileType, MAX_LINKS, Node, NodeKind, PackedTime, XattrSetId};
+
+/// Encodes all inodes in use; returns the number of directories in each group.
+pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<Vec<u32>, Error> {
+    let plan = source.plan;
+    let mut tables = Tables::new(plan);
+    let mut directories = vec![0; plan.dimensions().groups as usize];
+    let mut encoder = Encoder {
+        source,
+        side: Walker::new(plan.places(), plan.layout().side),
+        values: Walker::new(plan.places(), plan.layout().values),
+        users: vec![0; source.tree.xattr_sets().len()],
+    };
+    // The root's extents come first among all, and its inode before those of the filesystem itself.
+    for (inode, id) in source.inodes() {
+        let node = source.tree.slot(id);
+        if node.file_type() == Some(FileType::Directory) {
+            directories[group_of(plan, inode).0 as usize] += 1;
+        }
+        let record = encoder.node(inode, id);
+        tables.put(inode, &record, sink)?;
+        if inode == InodeNumber::ROOT {
+            encoder.system(&mut tables, sink)?;
+        }
+    }
+    for index in 0..plan.census.xattrs.values.len() as u32 {
+        let record = encoder.value(index);
+        tables.put(plan.census.value_inode(index), &record, sink)?;
+    }
+    tables.flush(sink)?;
+    Ok(directories)
+}
+
+fn group_of(plan: &Plan, inode: InodeNumber) -> GroupNumber {
+    GroupNumber((inode.0 - 1) / plan.dimensions().inodes_per_group)
+}
+
+/// Gathers records, in ascending order, into blocks of the tables.
+struct Tables<'a> {
+    plan: &'a Plan,
+    block: BlockNumber,
+    bytes: Vec<u8>,
+    filled: bool,
+}
+
+impl<'a> Tables<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let bytes = vec![0; plan.shape().block_size as usize];
+        Self {
+            plan,
+            block: BlockNumber::default(),
+            bytes,
+            filled: false,
+        }
+    }
+
+    fn put(
+        &mut self,
+        inode: InodeNumber,
+        record: &[u8],
+        sink: &mut impl BlockSink,
+    ) -> Result<(), Error> {
+        let group = group_of(self.plan, inode);
+        let index = (inode.0 - 1) % self.plan.dimensions().inodes_per_group;
+        let per_block = self.plan.shape().inodes_per_block();
+        let table = self.plan.layout().groups[group.0 as usize].inode_table;
+        let block = table.plus(u64::from(index / per_block));
+        if block != self.block {
+            self.flush(sink)?;
+            self.block = block;
+        }
+        let start = (index % per_block * self.plan.shape().inode_size) as usize;
+        self.bytes[start..start + record.len()].copy_from_slice(record);
+        self.filled = true;
+        Ok(())
+    }
+
+    fn flush(&mut self, sink: &mut impl BlockSink) -> Result<(), Error> {
+        if self.filled {
+            sink.put(self.block, &self.bytes)?;
+            self.bytes.fill(0);
+            self.filled = false;
+        }
+        Ok(())
+    }
+}
+
+struct Encoder<'a> {
+    source: Source<'a>,
+    side: Walker<'a>,
+    values: Walker<'a>,
+    /// Files seen so far with each set of attributes.
+    users: Vec<u32>,
+}
+
+/// The fields that vary between kinds of inodes.
+struct Fields {
+    mode: u16,
+    flags: u32,
+    links: u16,
+    size: u64,
+    blocks: u64,
+    block: [u8; BLOCK_BYTES],
+}
+
+impl Encoder<'_> {
+    fn node(&mut self, inode: InodeNumber, id: crate::tree::NodeId) -> Vec<u8> {
+        let source = self.source;
+        let node = source.tree.slot(id);
+        let side = of_node(source, inode, node, &mut self.side);
+        let mut fields = node_fields(source, id, node, side.as_ref());
+        let mut raw = Inode::new_zeroed();
+        if node.xattrs != XattrSetId(0) {
+            self.count_xattrs(node.xattrs, &mut fields, &mut raw);
+        }
+        set_owner(&mut raw, node.uid, node.gid);
+        set_times(&mut raw, node);
+        let mut record = self.record(&mut raw, &fields);
+        let area = usize::from(source.plan.shape().extra_isize()) + GOOD_OLD_BYTES;
+        if area < record.len() && area > GOOD_OLD_BYTES {
+            let inline = fields.flags & flags::INLINE_DATA != 0;
+            fill_inode(source, node.xattrs, inline, &mut record[area..]);
+        }
+        self.seal(inode, &mut record);
+        record
+    }
+
+    /// Notes the block of a set of attributes, and counts what it adds to the owner.
+    fn count_xattrs(&mut self, id: XattrSetId, fields: &mut Fields, raw: &mut Inode) {
+        let users = &mut self.users[id.0 as usize - 1];
+        if let Some(block) = block_of(self.source, id, *users) {
+            raw.file_acl_lo = block.low().into();
+            raw.file_acl_high = (block.high() as u16).into();
+            let values = self
+                .source
+                .plan
+                .census
+                .xattrs
+                .set(id)
+                .map_or(0, |set| set.value_blocks);
+            fields.blocks += 1 + values;
+        }
+        *users += 1;
+    }
+
+    /// Inodes of the filesystem itself: the resize inode and the journal.
+    fn system(&mut self, tables: &mut Tables<'_>, sink: &mut impl BlockSink) -> Result<(), Error> {
+        let plan = self.source.plan;
+        let shape = plan.shape();
+        if let Some(dind) = plan.layout().resize_block {
+            let per_block = u64::from(shape.addresses_per_block());
+            let mut block = [0; BLOCK_BYTES];
+            // The doubly indirect pointer; reserved blocks lie below 2^32.
+            block[13 * 4..14 * 4].copy_from_slice(&dind.low().to_le_bytes());
+            let reserved = u64::from(plan.dimensions().reserved_descriptors);
+            let fields = Fields {
+                mode: 0o600,
+                flags: 0,
+                links: 1,
+                size: (per_block * per_block + per_block + 12) * u64::from(shape.block_size),
+                blocks: 1 + reserved * (1 + plan.backup_groups().count() as u64),
+                block,
+            };
+            self.system_inode(InodeNumber::RESIZE, &fields, tables, sink)?;
+        }
+        if let Some(journal) = plan.journal() {
+            let fields = Fields {
+                mode: 0o600,
+                flags: flags::EXTENTS,
+                links: 1,
+                size: journal.blocks() * u64::from(shape.block_size),
+                blocks: journal.blocks() + journal.index_blocks(),
+                block: system_extents(self.source, InodeNumber::JOURNAL, journal).root,
+            };
+            self.system_inode(InodeNumber::JOURNAL, &fields, tables, sink)?;
+        }
+        Ok(())
+    }
+
+    fn system_inode(
+        &mut self,
+        inode: InodeNumber,
+        fields: &Fields,
+        tables: &mut Tables<'_>,
+        sink: &mut impl BlockSink,
+    ) -> Result<(), Error> {
+        let mut raw = Inode::new_zeroed();
+        let time = self.source.options.time.pack();
+        set_all_times(&mut raw, time);
+        let fields = Fields {
+            mode: FileType::Regular.mode_bits() | fields.mode,
+            ..*fields
+        };
+        let mut record = self.record(&mut raw, &fields);
+        self.seal(inode, &mut record);
+        tables.put(inode, &record, sink)
+    }
+
+    /// The inode that holds the value of an extended attribute.
+    fn value(&mut self, index: u32) -> Vec<u8> {
+        let source = self.source;
+        let value = source.plan.census.xattrs.values[index as usize];
+        let inode = source.plan.census.value_inode(index);
+        let start = source.plan.places().next_usable(self.values.at);
+        let runs = source.plan.places().runs(start, value.blocks);
+        let extents = super::extents::from_runs(runs);
+        self.values.take(value.blocks);
+        let checksum = source.plan.checksums.inode(inode);
+        // A value has at most 64 blocks, which one backup at most cuts in two.
+        let tree = super::extents::ExtentTree::new(&extents, &[], source.plan.shape(), checksum);
+        let attribute = value_of(source, value.set, value.attribute);
+        let fields = Fields {
+            mode: FileType::Regular.mode_bits() | 0o600,
+            flags: flags::EA_INODE | flags::EXTENTS,
+            links: 1,
+            size: attribute.map_or(0, |attribute| attribute.value.len() as u64),
+            blocks: value.blocks,
+            block: tree.root,
+        };
+        let mut raw = Inode::new_zeroed();
+        // Such an inode has no times: the fields hold the value's hash and the count of references.
+        raw.atime = attribute
+            .map_or(0, |attribute| value_hash(source, attribute))
+            .into();
+        raw.ctime = 0.into();
+        raw.version = value.references.into();
+        let mut record = self.record(&mut raw, &fields);
+        self.seal(inode, &mut record);
+        record
+    }
+
+    fn record(&self, raw: &mut Inode, fields: &Fields) -> Vec<u8> {
+        let shape = self.source.plan.shape();
+        let sectors = fields.blocks * shape.sectors_per_block();
+        raw.mode = fields.mode.into();
+        raw.links_count = fields.links.into();
+        raw.flags = fields.flags.into();
+        raw.size_lo = (fields.size as u32).into();
+        raw.size_high = ((fields.size >> 32) as u32).into();
+        raw.blocks_lo = (sectors as u32).into();
+        raw.blocks_high = ((sectors >> 32) as u16).into();
+        raw.block = fields.block;
+        raw.extra_isize = shape.extra_isize().into();
+        let mut record = vec![0; shape.inode_size as usize];
+        let known = record.len().min(BYTES);
+        record[..known].copy_from_slice(&raw.as_bytes()[..known]);
+        record
+    }
+
+    fn seal(&self, inode: InodeNumber, record: &mut [u8]) {
+        let checksum = self.source.plan.checksums.inode(inode).of(record);
+        record[0x7c..0x7e].copy_from_slice(&(checksum as u16).to_le_bytes());
+        if record.len() > GOOD_OLD_BYTES {
+            record[0x82..0x84].copy_from_slice(&((checksum >> 16) as u16).to_le_bytes());
+        }
+    }
+}
+
+fn node_fields(
+    source: Source<'_>,
+    id: crate::tree::NodeId,
+    node: &Node<Content>,
+    side: Option<&Side>,
+) -> Fields {
+    let mut fields = Fields {
+        mode: node.file_type().map_or(0, FileType::mode_bits) | node.mode,
+        flags: 0,
+        links: node.links,
+        size: 0,
+        blocks: 0,
+        block: [0; BLOCK_BYTES],
+    };
+    if let Some(side) = side {
+        fields.flags |= flags::EXTENTS;
+        fields.block = side.tree.root;
+        fields.blocks = side.mapped_blocks + side.tree.blocks.len() as u64;
+    }
+    match &node.kind {
+        NodeKind::File(content) => {
+            fields.size = content.size;
+            if let Data::Inline(bytes) = &content.data {
+                fields.flags = flags::INLINE_DATA;
+                fields.block = [0; BLOCK_BYTES];
+                fields.block[..bytes.len()].copy_from_slice(bytes);
+            }
+        }
+        NodeKind::Directory(directory) => {
+            fields.size = u64::from(directory.blocks) * u64::from(source.plan.shape().block_size);
+            let links = u64::from(directory.subdirectories) + 2;
+            // `dir_nlink`: 1 says that the count is not known.
+            fields.links = u16::try_from(links)
+                .ok()
+                .filter(|links| *links <= MAX_LINKS)
+                .unwrap_or(1);
+            if super::directories::is_indexed(source, id, directory) {
+                fields.flags |= flags::INDEX;
+            }
+        }
+        NodeKind::Symlink(target) => {
+            fields.size = target.len() as u64;
+            if side.is_none() {
+                fields.block[..target.len()].copy_from_slice(target);
+            }
+        }
+        NodeKind::CharacterDevice(number) | NodeKind::BlockDevice(number) => {
+            let [old, new] = number.words();
+            fields.block[..4].copy_from_slice(&old.to_le_bytes());
+            fields.block[4..8].copy_from_slice(&new.to_le_bytes());
+        }
+        NodeKind::Fifo | NodeKind::Socket | NodeKind::Removed => {}
+    }
+    fields
+}
+
+fn set_owner(raw: &mut Inode, uid: u32, gid: u32) {
+    raw.uid = (uid as u16).into();
+    raw.uid_high = ((uid >> 16) as u16).into();
+    raw.gid = (gid as u16).into();
+    raw.gid_high = ((gid >> 16) as u16).into();
+}
+
+fn set_times(raw: &mut Inode, node: &Node<Content>) {
+    raw.mtime = node.mtime.base.into();
+    raw.mtime_extra = node.mtime.extra.into();
+    raw.atime = node.atime.base.into();
+    raw.atime_extra = node.atime.extra.into();
+    raw.ctime = node.ctime.base.into();
+    raw.ctime_extra = node.ctime.extra.into();
+    raw.crtime = node.crtime.base.into();
+    raw.crtime_extra = node.crtime.extra.into();
+}
+
+fn set_all_times(raw: &mut Inode, time: PackedTime) {
+    raw.mtime = time.base.into();
+    raw.mtime_extra = time.extra.into();
+    raw.atime = raw.mtime;
+    raw.atime_extra = raw.mtime_extra;
+    raw.ctime = raw.mtime;
+    raw.ctime_extra = raw.mtime_extra;
+    raw.crtime = raw.mtime;
+    raw.crtime_extra = raw.mtime_extra;
+}

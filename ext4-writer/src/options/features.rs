@@ -1,0 +1,211 @@
+//! Features that may be switched, and the combinations that ext4 forbids.
+
+use super::{FormatOptions, InodeSize};
+
+bitflags::bitflags! {
+    /// Format features that an image may have or not.
+    ///
+    /// Always on, as no reader of ext4 lacks them: `ext_attr`, `filetype`, `extent`, `flex_bg`, `large_file`,
+    /// `huge_file`, `dir_nlink`, and `extra_isize` with inodes above 128 bytes. `has_journal` follows
+    /// [`JournalRule`](super::JournalRule).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Features: u32 {
+        /// `resize_inode`: blocks reserved so that a mounted filesystem can grow.
+        const RESIZE_INODE = 1 << 0;
+        /// `dir_index`: directories of more than one block are hash trees.
+        const DIR_INDEX = 1 << 1;
+        /// `64bit`: block numbers of 48 bits and descriptors of 64 bytes.
+        const BIT64 = 1 << 2;
+        /// `sparse_super`: backups of the superblock in groups 1 and the powers of 3, 5 and 7 only.
+        const SPARSE_SUPER = 1 << 3;
+        /// `metadata_csum`: every metadata block has a checksum.
+        const METADATA_CSUM = 1 << 4;
+        /// `metadata_csum_seed`: the seed is stored, so that the UUID may change while mounted.
+        const METADATA_CSUM_SEED = 1 << 5;
+        /// `sparse_super2`: backups in group 1 and, where its start is free, in the last one.
+        const SPARSE_SUPER2 = 1 << 6;
+        /// `meta_bg`: descriptors lie in the groups that they describe.
+        const META_BG = 1 << 7;
+        /// `inline_data`: files of up to 60 bytes lie in their inode.
+        const INLINE_DATA = 1 << 9;
+        /// `ea_inode`: values of extended attributes too long for a block lie in inodes.
+        const EA_INODE = 1 << 10;
+        /// `large_dir`: a third level in directory indexes.
+        const LARGE_DIR = 1 << 11;
+        /// `verity`: files may be sealed by fs-verity once mounted.
+        const VERITY = 1 << 14;
+    }
+}
+
+impl Default for Features {
+    /// The features of `mke2fs -t ext4` 1.47.
+    fn default() -> Self {
+        Self::RESIZE_INODE
+            | Self::DIR_INDEX
+            | Self::BIT64
+            | Self::SPARSE_SUPER
+            | Self::METADATA_CSUM
+    }
+}
+
+bitflags::bitflags! {
+    /// Mount options stored in the superblock (`s_default_mount_opts`).
+    ///
+    /// <https://docs.kernel.org/filesystems/ext4/super.html>
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct MountOptions: u32 {
+        /// Print debugging information when mounted.
+        const DEBUG = 0x0001;
+        /// New files take the group of their directory.
+        const BSD_GROUPS = 0x0002;
+        /// Extended attributes of users; on by default.
+        const USER_XATTR = 0x0004;
+        /// POSIX access control lists; on by default.
+        const ACL = 0x0008;
+        /// No 32-bit user numbers.
+        const UID16 = 0x0010;
+        /// `data=journal`.
+        const JOURNAL_DATA = 0x0020;
+        /// `data=ordered`.
+        const JOURNAL_ORDERED = 0x0040;
+        /// `data=writeback`.
+        const JOURNAL_WRITEBACK = 0x0060;
+        /// No write barriers.
+        const NO_BARRIER = 0x0100;
+        /// Check block numbers against the metadata.
+        const BLOCK_VALIDITY = 0x0200;
+        /// Discard blocks as they become free.
+        const DISCARD = 0x0400;
+        /// No delayed allocation.
+        const NO_DELAYED_ALLOCATION = 0x0800;
+    }
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        Self::USER_XATTR | Self::ACL
+    }
+}
+
+/// Options that contradict one another or the format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// One feature is useless or invalid without another.
+    #[error("feature {feature} needs {needed}")]
+    Needs {
+        /// The feature asked for.
+        feature: &'static str,
+        /// What must be on too.
+        needed: &'static str,
+    },
+    /// Two features exclude one another.
+    #[error("features {first} and {second} exclude one another")]
+    Excludes {
+        /// One of the two.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// The label does not fit the superblock.
+    #[error("label is {length} bytes (limit 16, without NUL)")]
+    Label {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The UUID is all zeros, which readers take for a missing one.
+    #[error("uuid is nil")]
+    NilUuid,
+    /// The journal is outside what the kernel and mke2fs accept.
+    #[error("journal is {blocks} blocks (limits 1024 and 10240000)")]
+    JournalSize {
+        /// Its length in blocks.
+        blocks: u64,
+    },
+    /// The inode ratio is outside what mke2fs accepts.
+    #[error("inode ratio is {ratio} bytes (limits: one block and 64 MiB)")]
+    InodeRatio {
+        /// Bytes for each inode.
+        ratio: u64,
+    },
+    /// The factor of the size rule is unusable.
+    #[error("size factor is {percent} % (limits 100 and 100000)")]
+    SizeFactor {
+        /// Percent of the content.
+        percent: u32,
+    },
+    /// A number is beyond its limit.
+    #[error("{what} is {value} (limit {limit})")]
+    OutOfRange {
+        /// The number's meaning.
+        what: &'static str,
+        /// Its value.
+        value: u64,
+        /// The most that is accepted.
+        limit: u64,
+    },
+    /// A time is outside 1901 to 2446 or its nanoseconds are beyond a second.
+    #[error("time is outside the years 1901 to 2446")]
+    Time,
+}
+
+pub(super) fn check(options: &FormatOptions) -> Result<(), OptionsError> {
+    let features = options.features;
+    let needs = [
+        (
+            Features::METADATA_CSUM_SEED,
+            Features::METADATA_CSUM,
+            "metadata_csum_seed",
+            "metadata_csum",
+        ),
+        (
+            Features::LARGE_DIR,
+            Features::DIR_INDEX,
+            "large_dir",
+            "dir_index",
+        ),
+    ];
+    for (feature, other, name, needed) in needs {
+        if features.contains(feature) && !features.contains(other) {
+            return Err(OptionsError::Needs {
+                feature: name,
+                needed,
+            });
+        }
+    }
+    let excludes = [
+        (
+            Features::META_BG,
+            Features::RESIZE_INODE,
+            "meta_bg",
+            "resize_inode",
+        ),
+        (
+            Features::SPARSE_SUPER2,
+            Features::SPARSE_SUPER,
+            "sparse_super2",
+            "sparse_super",
+        ),
+    ];
+    for (feature, other, first, second) in excludes {
+        if features.contains(feature | other) {
+            return Err(OptionsError::Excludes { first, second });
+        }
+    }
+    if features.contains(Features::RESIZE_INODE)
+        && !features.intersects(Features::SPARSE_SUPER | Features::SPARSE_SUPER2)
+    {
+        return Err(OptionsError::Needs {
+            feature: "resize_inode",
+            needed: "sparse_super",
+        });
+    }
+    if options.inode_size == InodeSize::B128 && features.contains(Features::INLINE_DATA) {
+        let needed = "inodes above 128 bytes";
+        return Err(OptionsError::Needs {
+            feature: "inline_data",
+            needed,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,294 @@
+//! Counts what a tree needs, numbers its inodes and orders its directories. Knows no addresses.
+
+use super::directories::{DOTS_BYTES, IndexShape, LeafFiller, entry_bytes};
+use super::extents;
+use super::shape::Shape;
+use super::xattrs::XattrPlan;
+use crate::content::{Content, Data};
+use crate::dir_hash::NameHasher;
+use crate::error::Error;
+use crate::ids::InodeNumber;
+use crate::options::Features;
+use crate::options::{FormatOptions, InodeSize};
+use crate::tree::{FileKind, FileTree, MAX_LINKS, Metadata, Node, NodeId, NodeKind};
+
+/// Symbolic links shorter than this lie in the inode.
+pub(crate) const FAST_SYMLINK_BYTES: usize = 60;
+/// Bytes of a file that fit `i_block`.
+pub(crate) const INLINE_BYTES: usize = 60;
+/// mke2fs makes lost+found so large that e2fsck need not allocate for it.
+const LOST_AND_FOUND_BYTES: u32 = 16 * 1024;
+
+/// What the tree needs, whatever the filesystem's size.
+#[derive(Debug)]
+pub(crate) struct Census {
+    /// Nodes by inode number, from [`InodeNumber::FIRST_FREE`] on.
+    pub(crate) order: Vec<NodeId>,
+    pub(crate) directories: u32,
+    pub(crate) directory_blocks: u64,
+    /// Directories so long that backups may cut them into many extents: start and length among all
+    /// directories' blocks.
+    pub(crate) long_directories: Vec<(u64, u32)>,
+    pub(crate) content_blocks: u64,
+    pub(crate) xattrs: XattrPlan,
+    pub(crate) lost_and_found: Option<NodeId>,
+}
+
+impl Census {
+    pub(crate) fn new(
+        tree: &mut FileTree<Content>,
+        options: &FormatOptions,
+        shape: Shape,
+    ) -> Result<Self, Error> {
+        let lost_and_found = prepare_lost_and_found(tree, options)?;
+        tree.forget_names_index();
+        limit_times(tree, options)?;
+        check_symlinks(tree, shape)?;
+        let xattrs = XattrPlan::new(tree, options, shape)?;
+        let mut census = Self {
+            order: Vec::with_capacity(tree.node_slots()),
+            directories: 0,
+            directory_blocks: 0,
+            long_directories: Vec::new(),
+            content_blocks: 0,
+            xattrs,
+            lost_and_found: lost_and_found
+                .filter(|lost| lost.made)
+                .map(|lost| lost.node),
+        };
+        tree.slot_mut(tree.root()).inode = InodeNumber::ROOT;
+        if let Some(lost) = lost_and_found {
+            census.number(tree, lost.node);
+        }
+        census.walk(tree, options, shape)?;
+        census.content_blocks = live_files(tree).map(Content::blocks).sum();
+        Ok(census)
+    }
+
+    /// Inodes in use, reserved ones included.
+    pub(crate) fn inodes(&self) -> u64 {
+        u64::from(InodeNumber::FIRST_FREE.0) - 1
+            + self.order.len() as u64
+            + self.xattrs.values.len() as u64
+    }
+
+    /// The inode of the `index`th value that lies in one of its own.
+    pub(crate) fn value_inode(&self, index: u32) -> InodeNumber {
+        InodeNumber(InodeNumber::FIRST_FREE.0 + self.order.len() as u32 + index)
+    }
+
+    fn number(&mut self, tree: &mut FileTree<Content>, id: NodeId) {
+        let node = tree.slot_mut(id);
+        if node.inode == InodeNumber::default() {
+            node.inode = InodeNumber(InodeNumber::FIRST_FREE.0 + self.order.len() as u32);
+            self.order.push(id);
+        }
+    }
+
+    /// Visits every directory before those below it, its children in the order that the kernel lists them.
+    fn walk(
+        &mut self,
+        tree: &mut FileTree<Content>,
+        options: &FormatOptions,
+        shape: Shape,
+    ) -> Result<(), Error> {
+        let seed = options.effective_hash_seed();
+        let hasher = NameHasher::new(options.hash_algorithm, seed.as_bytes());
+        let mut scratch = Vec::new();
+        let mut children = Vec::new();
+        let mut waiting = vec![tree.root()];
+        while let Some(id) = waiting.pop() {
+            tree.sort_children(id, &mut scratch, |name| {
+                let hash = hasher.hash(name);
+                (hash.major, hash.minor)
+            });
+            self.measure(tree, id, options, shape)?;
+            children.clear();
+            children.extend(tree.children(id).map(|child| child.node));
+            for &child in &children {
+                self.number(tree, child);
+            }
+            let is_directory =
+                |child: &&NodeId| matches!(tree.slot(**child).kind, NodeKind::Directory(_));
+            waiting.extend(children.iter().rev().filter(is_directory));
+        }
+        Ok(())
+    }
+
+    fn measure(
+        &mut self,
+        tree: &mut FileTree<Content>,
+        id: NodeId,
+        options: &FormatOptions,
+        shape: Shape,
+    ) -> Result<(), Error> {
+        let blocks = if self.lost_and_found == Some(id) {
+            LOST_AND_FOUND_BYTES / shape.block_size
+        } else {
+            directory_blocks(tree, id, options, shape)?
+        };
+        let start = self.directory_blocks;
+        let indexed = options.features.contains(Features::DIR_INDEX);
+        if let NodeKind::Directory(directory) = &mut tree.slot_mut(id).kind {
+            // Without an index, readers take the link count literally.
+            let limit = u32::from(MAX_LINKS) - 2;
+            if !indexed && directory.subdirectories > limit {
+                let value = u64::from(directory.subdirectories);
+                let what = "number of subdirectories of one directory without dir_index";
+                return Err(Error::Limit {
+                    what,
+                    value,
+                    limit: u64::from(limit),
+                });
+            }
+            directory.blocks = blocks;
+            directory.start = start;
+        }
+        if blocks >= shape.blocks_per_group / 4 {
+            self.long_directories.push((start, blocks));
+        }
+        self.directory_blocks += u64::from(blocks);
+        self.directories += 1;
+        Ok(())
+    }
+}
+
+fn directory_blocks(
+    tree: &FileTree<Content>,
+    id: NodeId,
+    options: &FormatOptions,
+    shape: Shape,
+) -> Result<u32, Error> {
+    let lengths = || tree.children(id).map(|child| child.name.len());
+    if lengths().map(entry_bytes).sum::<usize>() + DOTS_BYTES <= shape.directory_bytes() {
+        return Ok(1);
+    }
+    if !options.features.contains(Features::DIR_INDEX) {
+        let mut filler = LeafFiller::linear(shape);
+        lengths().for_each(|length| {
+            filler.add(length);
+        });
+        return Ok(filler.leaves);
+    }
+    let mut filler = LeafFiller::indexed(shape, options.directory_slack_percent);
+    lengths().for_each(|length| {
+        filler.add(length);
+    });
+    let index = IndexShape::new(filler.leaves, shape);
+    let limit = if options.features.contains(Features::LARGE_DIR) {
+        2
+    } else {
+        1
+    };
+    if index.levels() > limit {
+        let (path, levels) = (tree.some_path(id), index.levels());
+        return Err(Error::DirectoryTooLarge {
+            path,
+            levels,
+            limit,
+        });
+    }
+    Ok(index.blocks())
+}
+
+/// Contents that files of the tree have.
+pub(crate) fn live_files(tree: &FileTree<Content>) -> impl Iterator<Item = &Content> {
+    tree.slots().filter_map(|node| match &node.kind {
+        NodeKind::File(content) => Some(content),
+        _ => None,
+    })
+}
+
+/// Blocks beside its content that one file needs: a long symlink's target, the blocks of an extent tree.
+pub(crate) fn side_blocks(node: &Node<Content>, shape: Shape) -> u64 {
+    match &node.kind {
+        NodeKind::Symlink(target) => u64::from(target.len() >= FAST_SYMLINK_BYTES),
+        NodeKind::File(content) => {
+            let records = match &content.data {
+                Data::Many(list) => extents::records(list),
+                Data::One(one) if one.length > extents::MAX_EXTENT_BLOCKS => {
+                    extents::records(std::slice::from_ref(one))
+                }
+                _ => return 0,
+            };
+            extents::index_blocks(records, shape.extents_per_block())
+        }
+        _ => 0,
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct LostAndFound {
+    node: NodeId,
+    made: bool,
+}
+
+fn prepare_lost_and_found(
+    tree: &mut FileTree<Content>,
+    options: &FormatOptions,
+) -> Result<Option<LostAndFound>, Error> {
+    const NAME: &[u8] = b"lost+found";
+    let root = tree.root();
+    if let Some(node) = tree.lookup(root, NAME) {
+        let directory = matches!(tree.slot(node).kind, NodeKind::Directory(_));
+        return Ok(directory.then_some(LostAndFound { node, made: false }));
+    }
+    if !options.lost_and_found {
+        return Ok(None);
+    }
+    let metadata = Metadata::new(0o700, options.time);
+    let node = tree
+        .insert(root, NAME, FileKind::Directory, metadata)
+        .map_err(|_| Error::Limit {
+            what: "number of directory entries",
+            value: tree.node_slots() as u64 + 1,
+            limit: u64::from(u32::MAX - 1),
+        })?;
+    Ok(Some(LostAndFound { node, made: true }))
+}
+
+/// A target lies in one block; with small blocks that is less than the tree takes.
+fn check_symlinks(tree: &FileTree<Content>, shape: Shape) -> Result<(), Error> {
+    let limit = shape.block_size as usize - 1;
+    for (slot, node) in tree.slots().enumerate() {
+        if let NodeKind::Symlink(target) = &node.kind
+            && target.len() > limit
+        {
+            let path = tree.some_path(NodeId(slot as u32));
+            return Err(Error::SymlinkTooLong {
+                path,
+                length: target.len(),
+                limit,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Applies the latest permitted time, and refuses what inodes of 128 bytes cannot hold.
+fn limit_times(tree: &mut FileTree<Content>, options: &FormatOptions) -> Result<(), Error> {
+    let small = options.inode_size == InodeSize::B128;
+    if options.latest_time.is_none() && !small {
+        return Ok(());
+    }
+    let mut offender = None;
+    for (slot, node) in tree.slots_mut().enumerate() {
+        for time in node.times_mut() {
+            if let Some(latest) = options.latest_time
+                && time.unpack() > latest
+            {
+                *time = latest.pack();
+            }
+            if small && time.extra & 3 != 0 && offender.is_none() {
+                offender = Some((NodeId(slot as u32), time.unpack().seconds));
+            }
+        }
+    }
+    match offender {
+        Some((node, seconds)) => Err(Error::TimeOutOfRange {
+            path: tree.some_path(node),
+            seconds,
+        }),
+        None => Ok(()),
+    }
+}

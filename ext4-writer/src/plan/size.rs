@@ -1,0 +1,305 @@
+//! How many blocks the filesystem gets, and what follows from it.
+
+use super::census::{Census, side_blocks};
+use super::layout::Layout;
+use super::places::{Backups, Places};
+use super::shape::Shape;
+use crate::content::Content;
+use crate::error::Error;
+use crate::ids::{BlockNumber, GroupNumber};
+use crate::options::{Features, FormatOptions, InodeRule, MAX_BYTES, SizeRule};
+use crate::tree::FileTree;
+
+/// Blocks that the tree needs beside its content, whatever the filesystem's size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demand<'a> {
+    pub(crate) census: &'a Census,
+    pub(crate) side_blocks: u64,
+    pub(crate) value_blocks: u64,
+}
+
+impl<'a> Demand<'a> {
+    pub(crate) fn new(census: &'a Census, tree: &FileTree<Content>, shape: Shape) -> Self {
+        Self {
+            census,
+            side_blocks: tree.slots().map(|node| side_blocks(node, shape)).sum(),
+            value_blocks: census.xattrs.values.iter().map(|value| value.blocks).sum(),
+        }
+    }
+
+    /// What the tree occupies on this filesystem, in blocks: what size rules call content.
+    pub(crate) fn content_blocks(&self) -> u64 {
+        self.census.content_blocks
+            + self.census.directory_blocks
+            + self.side_blocks
+            + self.census.xattrs.blocks
+            + self.value_blocks
+    }
+}
+
+/// Numbers that follow from the count of blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dimensions {
+    pub(crate) blocks: u64,
+    pub(crate) groups: u32,
+    pub(crate) inodes_per_group: u32,
+    /// Blocks of one inode table.
+    pub(crate) table_blocks: u32,
+    /// Blocks of descriptors in use.
+    pub(crate) descriptor_blocks: u32,
+    /// Blocks after them kept for more; 0 without a resize inode.
+    pub(crate) reserved_descriptors: u32,
+    /// Whether descriptors beyond the area lie in the groups.
+    pub(crate) meta_bg: bool,
+    /// Blocks of each file of the filesystem itself.
+    pub(crate) system_files: Vec<u64>,
+}
+
+/// A size that holds everything.
+#[derive(Debug)]
+pub(crate) struct Sized {
+    pub(crate) dimensions: Dimensions,
+    pub(crate) places: Places,
+    pub(crate) layout: Layout,
+    /// Length of the image file in bytes.
+    pub(crate) bytes: u64,
+}
+
+/// Finds sizes for one tree.
+pub(crate) struct Sizer<'a> {
+    pub(crate) options: &'a FormatOptions,
+    pub(crate) places: Places,
+    pub(crate) demand: Demand<'a>,
+    /// The first block after the content.
+    pub(crate) start: BlockNumber,
+}
+
+/// Where a size does not do: the next size that might.
+struct TooSmall {
+    next: u64,
+}
+
+impl Sizer<'_> {
+    /// Applies the size rule.
+    pub(crate) fn decide(&self) -> Result<Sized, Error> {
+        let block_size = u64::from(self.places.shape.block_size);
+        let whole_groups = |bytes: u64| {
+            let groups = self.places.shape.groups(bytes.div_ceil(block_size)).max(1);
+            self.fit_groups(groups)
+        };
+        match self.options.size {
+            SizeRule::Exact(bytes) => match self.fit(bytes / block_size) {
+                Ok(sized) => Ok(Sized { bytes, ..sized }),
+                Err(_) => Err(Error::TooSmall {
+                    requested: bytes,
+                    smallest: self.smallest()?.bytes,
+                }),
+            },
+            SizeRule::AtLeast(bytes) => whole_groups(bytes),
+            SizeRule::FactorWithFloor { percent, floor } => {
+                let content = u128::from(self.demand.content_blocks() * block_size);
+                let wanted = (content * u128::from(percent)).div_ceil(100);
+                whole_groups(u64::try_from(wanted).unwrap_or(u64::MAX).max(floor))
+            }
+            SizeRule::Shrink => self.smallest(),
+        }
+    }
+
+    /// Places everything with content ending at `start` in a filesystem of the size decided before.
+    pub(crate) fn place(&self, blocks: u64, bytes: u64) -> Option<Sized> {
+        self.fit(blocks).ok().map(|sized| Sized { bytes, ..sized })
+    }
+
+    fn fit_groups(&self, groups: u32) -> Result<Sized, Error> {
+        let mut groups = groups;
+        loop {
+            let blocks = self.places.shape.group_start(GroupNumber(groups)).0;
+            match self.fit(blocks) {
+                Ok(sized) => return Ok(sized),
+                Err(TooSmall { next }) => {
+                    groups = self.places.shape.groups(next).max(groups + 1);
+                    self.check_limit(next)?;
+                }
+            }
+        }
+    }
+
+    /// The fewest blocks that do. Sizes are passed over only where everything in between needs more than it has.
+    fn smallest(&self) -> Result<Sized, Error> {
+        let mut blocks = self
+            .start
+            .plus(self.demand.content_blocks() - self.demand.census.content_blocks)
+            .0;
+        loop {
+            match self.fit(blocks) {
+                Ok(sized) => return Ok(sized),
+                Err(TooSmall { next }) => {
+                    self.check_limit(next)?;
+                    blocks = next.max(blocks + 1);
+                }
+            }
+        }
+    }
+
+    fn check_limit(&self, blocks: u64) -> Result<(), Error> {
+        let block_size = u64::from(self.places.shape.block_size);
+        let limit = match self.options.features.contains(Features::BIT64) {
+            true => MAX_BYTES,
+            false => u64::from(u32::MAX) * block_size,
+        };
+        let value = blocks.saturating_mul(block_size);
+        if value > limit || self.demand.census.inodes() > u64::from(u32::MAX) {
+            return Err(Error::Limit {
+                what: "size of the filesystem",
+                value,
+                limit,
+            });
+        }
+        Ok(())
+    }
+
+    fn fit(&self, asked: u64) -> Result<Sized, TooSmall> {
+        let shape = self.places.shape;
+        let blocks = self.usable(asked);
+        let next_group = |groups: u32| {
+            let group = GroupNumber(groups);
+            shape.group_start(group).0 + u64::from(self.places.reserved(group)) + 1
+        };
+        if !self.options.features.contains(Features::BIT64) && u32::try_from(blocks).is_err() {
+            return Err(TooSmall { next: u64::MAX });
+        }
+        if blocks <= u64::from(shape.first_data_block) {
+            return Err(TooSmall {
+                next: next_group(0),
+            });
+        }
+        let groups = shape.groups(blocks);
+        let places = self.final_places(groups);
+        let Some(dimensions) = self.dimensions(blocks) else {
+            return Err(TooSmall {
+                next: next_group(groups),
+            });
+        };
+        let layout = Layout::new(&places, &self.demand, &dimensions, self.start);
+        let end = match layout {
+            Some(layout) if layout.end.0 <= blocks => {
+                let bytes = blocks * u64::from(shape.block_size);
+                return Ok(Sized {
+                    dimensions,
+                    places,
+                    layout,
+                    bytes,
+                });
+            }
+            Some(layout) => layout.end.0,
+            None => u64::MAX,
+        };
+        // More blocks in the last group may let its flex group keep its metadata to itself, and so end earlier.
+        let flex_room = last_flex_room(&places, &dimensions);
+        let next = end.min(next_group(groups));
+        let next = if flex_room > asked {
+            next.min(flex_room)
+        } else {
+            next
+        };
+        Err(TooSmall { next })
+    }
+
+    /// Leaves out a last group that cannot hold its own backups.
+    fn usable(&self, blocks: u64) -> u64 {
+        let shape = self.places.shape;
+        let groups = shape.groups(blocks);
+        let last = GroupNumber(groups.saturating_sub(1));
+        let start = shape.group_start(last).0;
+        if groups > 1 && blocks <= start + u64::from(self.places.reserved(last)) {
+            start
+        } else {
+            blocks
+        }
+    }
+
+    /// With `sparse_super2`, the last group gets a backup where its start is free.
+    fn final_places(&self, groups: u32) -> Places {
+        let mut places = self.places;
+        let last = GroupNumber(groups.saturating_sub(1));
+        if matches!(places.backups, Backups::Two { .. }) && last.0 > 1 {
+            let start = places.shape.group_start(last);
+            let second = Places {
+                backups: Backups::Two { second: Some(last) },
+                ..places
+            };
+            let room =
+                u64::from(second.reserved(last)) < u64::from(places.shape.blocks_per_group) / 2;
+            if self.start <= start && room {
+                places = second;
+            }
+        }
+        places
+    }
+
+    fn dimensions(&self, blocks: u64) -> Option<Dimensions> {
+        let shape = self.places.shape;
+        let features = self.options.features;
+        let groups = shape.groups(blocks);
+        let descriptor_blocks = shape.descriptor_blocks(groups);
+        let meta_bg = descriptor_blocks > self.places.area;
+        // The resize inode addresses blocks by 32 bits, and an indirect block lists one backup each.
+        let growable =
+            features.contains(Features::RESIZE_INODE) && !meta_bg && u32::try_from(blocks).is_ok();
+        let reserved_descriptors = if growable {
+            (self.places.area - descriptor_blocks).min(shape.addresses_per_block())
+        } else {
+            0
+        };
+        let inodes_per_group = self.inodes_per_group(blocks, groups)?;
+        let journal = self.options.journal.blocks(blocks, shape.block_size);
+        Some(Dimensions {
+            blocks,
+            groups,
+            inodes_per_group,
+            table_blocks: inodes_per_group / shape.inodes_per_block(),
+            descriptor_blocks,
+            reserved_descriptors,
+            meta_bg,
+            system_files: vec![journal],
+        })
+    }
+
+    fn inodes_per_group(&self, blocks: u64, groups: u32) -> Option<u32> {
+        let shape = self.places.shape;
+        let needed = self.demand.census.inodes();
+        let wanted = match self.options.inodes {
+            InodeRule::BytesPerInode(ratio) => {
+                let spare = needed.saturating_add(needed.div_ceil(4));
+                (blocks * u64::from(shape.block_size) / ratio).max(spare)
+            }
+            InodeRule::Count(count) => count.max(needed),
+        };
+        // Tables fill their blocks, and bitmaps their bytes.
+        let step = shape.inodes_per_block().max(8);
+        let most = u64::from(u32::MAX / groups).min(u64::from(shape.block_size) * 8);
+        let most = most / u64::from(step) * u64::from(step);
+        let per_group = wanted
+            .div_ceil(u64::from(groups))
+            .next_multiple_of(u64::from(step))
+            .min(most);
+        (per_group * u64::from(groups) >= needed && per_group > 0).then_some(per_group as u32)
+    }
+}
+
+/// The fewest blocks with which the last flex group can hold the metadata of its groups.
+fn last_flex_room(places: &Places, dimensions: &Dimensions) -> u64 {
+    let per_flex = super::shape::GROUPS_PER_FLEX;
+    let first = (dimensions.groups - 1) / per_flex * per_flex;
+    let members = u64::from(dimensions.groups - first);
+    let start = places.next_usable(places.shape.group_start(GroupNumber(first)));
+    let tables = u64::from(dimensions.table_blocks);
+    let mut at = places.after(start, 2 * members);
+    for _ in 0..members {
+        match places.contiguous(at, tables) {
+            Some(table) => at = table.plus(tables),
+            None => return u64::MAX,
+        }
+    }
+    at.0
+}

@@ -1,0 +1,431 @@
+//! The tree of files that becomes an image.
+//!
+//! Everything a tree holds is valid for ext4: names, link counts, device numbers and times are checked where
+//! they enter. Nothing here recurses, so depth is bounded by memory alone.
+
+mod acl;
+mod error;
+mod kind;
+mod metadata;
+mod names;
+mod node;
+mod walk;
+mod xattrs;
+
+pub use self::error::TreeError;
+pub(crate) use self::kind::DeviceNumber;
+pub use self::kind::{FileKind, FileType};
+pub(crate) use self::metadata::PackedTime;
+pub use self::metadata::{Metadata, Timestamp};
+use self::names::{Entries, EntryId};
+pub(crate) use self::node::{Directory, Node, NodeKind, XattrSetId, XattrSets};
+pub(crate) use self::xattrs::Xattr;
+pub use self::xattrs::{XattrError, Xattrs};
+
+/// The longest file name in bytes.
+const MAX_NAME_BYTES: usize = 255;
+/// The longest target of a symbolic link, one byte below `PATH_MAX`.
+const MAX_TARGET_BYTES: usize = 4095;
+/// `EXT4_LINK_MAX`.
+pub(crate) const MAX_LINKS: u16 = 65_000;
+
+/// Names a file of one [`FileTree`]; never reused within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub(crate) u32);
+
+/// Files by name, with `C` standing for the content of each regular file.
+///
+/// Hard links are several names of one [`NodeId`], so link counts cannot be wrong.
+///
+/// ```
+/// use ext4_writer::{FileKind, FileTree, Metadata, Timestamp};
+///
+/// let time = Timestamp::new(0, 0);
+/// let mut tree: FileTree<&str> = FileTree::new(Metadata::new(0o755, time))?;
+/// let etc = tree.insert(tree.root(), b"etc", FileKind::Directory, Metadata::new(0o755, time))?;
+/// let file = tree.insert(etc, b"hostname", FileKind::File("vm"), Metadata::new(0o644, time))?;
+/// tree.link(etc, b"hostname.old", file)?;
+/// assert_eq!(tree.lookup(etc, b"hostname.old"), Some(file));
+/// assert!(tree.remove(etc, b"hostname")?.is_empty());
+/// assert_eq!(tree.remove(etc, b"hostname.old")?, ["vm"]);
+/// # Ok::<(), ext4_writer::TreeError>(())
+/// ```
+#[derive(Debug)]
+pub struct FileTree<C> {
+    nodes: Vec<Node<C>>,
+    entries: Entries,
+    xattrs: XattrSets,
+}
+
+impl<C> FileTree<C> {
+    /// A tree of one directory, the root.
+    ///
+    /// # Errors
+    /// Where the mode or a time of the root is out of range.
+    pub fn new(root: Metadata) -> Result<Self, TreeError> {
+        let mut tree = Self {
+            nodes: Vec::new(),
+            entries: Entries::new(),
+            xattrs: XattrSets::default(),
+        };
+        check_metadata(&root, true, || "/".to_owned())?;
+        let xattrs = tree.xattrs.intern(root.xattrs.clone());
+        let kind = NodeKind::Directory(Directory::new(EntryId::NONE));
+        tree.nodes.push(Node::new(kind, &root, xattrs));
+        Ok(tree)
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> NodeId {
+        NodeId(0)
+    }
+
+    /// Adds a file under a new name.
+    ///
+    /// # Errors
+    /// Where the name exists or anything about the file does not fit ext4; the content is lost then.
+    pub fn insert(
+        &mut self,
+        parent: NodeId,
+        name: &[u8],
+        kind: FileKind<C>,
+        metadata: Metadata,
+    ) -> Result<NodeId, TreeError> {
+        self.check_new_name(parent, name)?;
+        let path = || self.path_of(parent, name);
+        let is_directory = matches!(kind, FileKind::Directory);
+        check_metadata(&metadata, is_directory, path)?;
+        let kind = match kind {
+            FileKind::File(content) => NodeKind::File(content),
+            FileKind::Directory => NodeKind::Directory(Directory::new(EntryId::NONE)),
+            FileKind::Symlink(target) => NodeKind::Symlink(check_target(target, path)?),
+            FileKind::CharacterDevice { major, minor } => {
+                NodeKind::CharacterDevice(check_device(major, minor, path)?)
+            }
+            FileKind::BlockDevice { major, minor } => {
+                NodeKind::BlockDevice(check_device(major, minor, path)?)
+            }
+            FileKind::Fifo => NodeKind::Fifo,
+            FileKind::Socket => NodeKind::Socket,
+        };
+        if self.nodes.len() >= u32::MAX as usize - 1 {
+            return Err(TreeError::TooManyEntries {
+                path: path(),
+                limit: u32::MAX - 1,
+            });
+        }
+        let id = NodeId(self.nodes.len() as u32);
+        let xattrs = self.xattrs.intern(metadata.xattrs.clone());
+        self.nodes.push(Node::new(kind, &metadata, xattrs));
+        self.append(parent, name, id);
+        Ok(id)
+    }
+
+    /// Gives a file that is no directory one more name.
+    ///
+    /// # Errors
+    /// Where the name exists, or the file cannot have another.
+    pub fn link(&mut self, parent: NodeId, name: &[u8], target: NodeId) -> Result<(), TreeError> {
+        self.check_new_name(parent, name)?;
+        let links = match self.node(target) {
+            Some(Node {
+                kind: NodeKind::Directory(_) | NodeKind::Removed,
+                ..
+            })
+            | None => {
+                return Err(TreeError::NotLinkable {
+                    path: self.path_of(parent, name),
+                });
+            }
+            Some(node) => node.links,
+        };
+        if links == MAX_LINKS {
+            return Err(TreeError::TooManyLinks {
+                path: self.path_of(parent, name),
+            });
+        }
+        self.append(parent, name, target);
+        Ok(())
+    }
+
+    /// The file of a name in a directory.
+    pub fn lookup(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
+        self.entries
+            .find(parent, name)
+            .map(|entry| self.entries.at(entry).node)
+    }
+
+    /// Removes a name; a directory goes with everything below it.
+    ///
+    /// Returns the contents whose last name went, for [`ImageWriter::release`](crate::ImageWriter::release).
+    ///
+    /// # Errors
+    /// Where there is no such name.
+    pub fn remove(&mut self, parent: NodeId, name: &[u8]) -> Result<Vec<C>, TreeError> {
+        let Some(entry) = self.entries.find(parent, name) else {
+            return Err(TreeError::NotFound {
+                path: self.path_of(parent, name),
+            });
+        };
+        let mut contents = Vec::new();
+        let mut doomed = vec![entry];
+        while let Some(&entry) = doomed.last() {
+            let node = self.entries.at(entry).node;
+            match &self.nodes[node.0 as usize].kind {
+                NodeKind::Directory(directory) if directory.first != EntryId::NONE => {
+                    doomed.push(directory.first);
+                }
+                _ => {
+                    doomed.pop();
+                    contents.extend(self.remove_entry(entry));
+                }
+            }
+        }
+        Ok(contents)
+    }
+
+    /// Replaces what a name stands for, whether or not it exists; returns the contents that went with the old file.
+    ///
+    /// # Errors
+    /// As for [`FileTree::insert`]. The old file is gone even then.
+    pub fn replace(
+        &mut self,
+        parent: NodeId,
+        name: &[u8],
+        kind: FileKind<C>,
+        metadata: Metadata,
+    ) -> Result<(NodeId, Vec<C>), TreeError> {
+        let gone = match self.lookup(parent, name) {
+            Some(_) => self.remove(parent, name)?,
+            None => Vec::new(),
+        };
+        Ok((self.insert(parent, name, kind, metadata)?, gone))
+    }
+
+    /// Changes the metadata of a file.
+    ///
+    /// # Errors
+    /// Where the mode or a time is out of range, or the file was removed.
+    pub fn set_metadata(&mut self, id: NodeId, metadata: Metadata) -> Result<(), TreeError> {
+        let Some(is_directory) = self.file_type(id).map(|kind| kind == FileType::Directory) else {
+            return Err(TreeError::NotFound {
+                path: String::new(),
+            });
+        };
+        check_metadata(&metadata, is_directory, || self.path(id))?;
+        let xattrs = self.xattrs.intern(metadata.xattrs.clone());
+        let node = &mut self.nodes[id.0 as usize];
+        let kind = std::mem::replace(&mut node.kind, NodeKind::Removed);
+        let links = node.links;
+        *node = Node {
+            links,
+            ..Node::new(kind, &metadata, xattrs)
+        };
+        Ok(())
+    }
+
+    /// What a file is; `None` once it was removed.
+    pub fn file_type(&self, id: NodeId) -> Option<FileType> {
+        self.node(id)?.file_type()
+    }
+
+    /// The content of a regular file.
+    pub fn content(&self, id: NodeId) -> Option<&C> {
+        match &self.node(id)?.kind {
+            NodeKind::File(content) => Some(content),
+            _ => None,
+        }
+    }
+
+    fn node(&self, id: NodeId) -> Option<&Node<C>> {
+        self.nodes.get(id.0 as usize)
+    }
+
+    fn directory(&self, id: NodeId) -> Option<&Directory> {
+        match &self.node(id)?.kind {
+            NodeKind::Directory(directory) => Some(directory),
+            _ => None,
+        }
+    }
+
+    fn check_new_name(&self, parent: NodeId, name: &[u8]) -> Result<(), TreeError> {
+        let path = || self.path_of(parent, name);
+        if name.len() > MAX_NAME_BYTES {
+            return Err(TreeError::NameTooLong {
+                path: path(),
+                length: name.len(),
+            });
+        }
+        if matches!(name, b"" | b"." | b"..") || name.iter().any(|&byte| matches!(byte, 0 | b'/')) {
+            return Err(TreeError::InvalidName { path: path() });
+        }
+        if self.directory(parent).is_none() {
+            return Err(TreeError::NotADirectory { path: path() });
+        }
+        if self.entries.find(parent, name).is_some() {
+            return Err(TreeError::Exists { path: path() });
+        }
+        if self.entries.is_full() {
+            return Err(TreeError::TooManyEntries {
+                path: path(),
+                limit: u32::MAX - 1,
+            });
+        }
+        Ok(())
+    }
+
+    /// Adds a checked name at the end of a directory.
+    fn append(&mut self, parent: NodeId, name: &[u8], id: NodeId) {
+        let entry = self.entries.add(parent, name, id);
+        let node = &mut self.nodes[id.0 as usize];
+        node.links = node.links.saturating_add(1);
+        let is_directory = match &mut node.kind {
+            NodeKind::Directory(directory) => {
+                directory.entry = entry;
+                true
+            }
+            _ => false,
+        };
+        let NodeKind::Directory(parent) = &mut self.nodes[parent.0 as usize].kind else {
+            return;
+        };
+        parent.entries += 1;
+        parent.subdirectories += u32::from(is_directory);
+        let last = std::mem::replace(&mut parent.last, entry);
+        match last.some() {
+            Some(last) => {
+                self.entries.at_mut(last).next = entry;
+                self.entries.at_mut(entry).previous = last;
+            }
+            None => parent.first = entry,
+        }
+    }
+
+    /// Removes an entry whose node has no entries of its own; returns the content of a file without names left.
+    fn remove_entry(&mut self, entry: EntryId) -> Option<C> {
+        let names::Entry {
+            parent,
+            node,
+            previous,
+            next,
+            ..
+        } = self.entries.at(entry).clone();
+        if let Some(previous) = previous.some() {
+            self.entries.at_mut(previous).next = next;
+        }
+        if let Some(next) = next.some() {
+            self.entries.at_mut(next).previous = previous;
+        }
+        let was_directory = self.directory(node).is_some();
+        if let NodeKind::Directory(parent) = &mut self.nodes[parent.0 as usize].kind {
+            parent.entries -= 1;
+            parent.subdirectories -= u32::from(was_directory);
+            if parent.first == entry {
+                parent.first = next;
+            }
+            if parent.last == entry {
+                parent.last = previous;
+            }
+        }
+        self.entries.remove(entry);
+        let node = &mut self.nodes[node.0 as usize];
+        node.links -= 1;
+        if node.links > 0 {
+            return None;
+        }
+        match std::mem::replace(&mut node.kind, NodeKind::Removed) {
+            NodeKind::File(content) => Some(content),
+            _ => None,
+        }
+    }
+
+    fn path(&self, id: NodeId) -> String {
+        match self
+            .directory(id)
+            .and_then(|directory| directory.entry.some())
+        {
+            Some(entry) => {
+                let entry_data = self.entries.at(entry);
+                self.path_of(entry_data.parent, self.entries.name(entry))
+            }
+            None => "/".to_owned(),
+        }
+    }
+
+    /// The path of a name, for a message: escaped, and with the middle left out where it is very long.
+    pub(crate) fn path_of(&self, parent: NodeId, name: &[u8]) -> String {
+        const SHOWN_PARTS: usize = 64;
+        let mut parts = vec![xattrs::display(name)];
+        let mut at = parent;
+        while let Some(entry) = self
+            .directory(at)
+            .and_then(|directory| directory.entry.some())
+        {
+            if parts.len() == SHOWN_PARTS {
+                parts.push("…".to_owned());
+                break;
+            }
+            parts.push(xattrs::display(self.entries.name(entry)));
+            at = self.entries.at(entry).parent;
+        }
+        parts.reverse();
+        parts.join("/")
+    }
+}
+
+fn check_metadata(
+    metadata: &Metadata,
+    is_directory: bool,
+    path: impl Fn() -> String,
+) -> Result<(), TreeError> {
+    if metadata.mode > 0o7777 {
+        return Err(TreeError::Mode {
+            path: path(),
+            mode: metadata.mode,
+        });
+    }
+    if let Some(time) = metadata
+        .times()
+        .into_iter()
+        .find(|time| !time.is_representable())
+    {
+        let Timestamp {
+            seconds,
+            nanoseconds,
+        } = time;
+        return Err(TreeError::Time {
+            path: path(),
+            seconds,
+            nanoseconds,
+        });
+    }
+    if !is_directory && metadata.xattrs.has_default_acl() {
+        return Err(TreeError::DefaultAcl { path: path() });
+    }
+    Ok(())
+}
+
+fn check_target(target: Box<[u8]>, path: impl Fn() -> String) -> Result<Box<[u8]>, TreeError> {
+    if target.is_empty() || target.len() > MAX_TARGET_BYTES || target.contains(&0) {
+        return Err(TreeError::InvalidTarget {
+            path: path(),
+            length: target.len(),
+        });
+    }
+    Ok(target)
+}
+
+fn check_device(
+    major: u32,
+    minor: u32,
+    path: impl Fn() -> String,
+) -> Result<DeviceNumber, TreeError> {
+    DeviceNumber::new(major, minor).ok_or_else(|| TreeError::DeviceNumber {
+        path: path(),
+        major,
+        minor,
+    })
+}
+
+#[cfg(test)]
+mod tests;
