@@ -23,6 +23,9 @@ pub enum ApplyError<E: std::error::Error + 'static> {
         #[source]
         problem: EntryProblem,
     },
+    /// A whiteout that waited for its directory until the layer's end cannot be applied.
+    #[error("whiteouts of the layer: {0}")]
+    LayerEnd(#[source] MergeError),
     /// The image passes a limit.
     #[error(transparent)]
     Limit(LimitExceeded),
@@ -40,6 +43,7 @@ impl<E: std::error::Error + 'static> ApplyError<E> {
                 problem: TarProblem::Limit(limit),
                 ..
             })
+            | Self::LayerEnd(MergeError::Limit(limit))
             | Self::Entry {
                 problem: EntryProblem::Limit(limit),
                 ..

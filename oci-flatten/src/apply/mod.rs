@@ -146,7 +146,10 @@ impl<'a, S: ContentSink> LayerApplier<'a, S> {
     /// The layer stops in the middle of an entry, or the sink fails.
     pub fn finish(mut self) -> Result<LayerReport, ApplyError<S::Error>> {
         self.reader.finish()?;
-        self.merger.rootfs.end_layer();
+        self.merger
+            .rootfs
+            .end_layer()
+            .map_err(ApplyError::LayerEnd)?;
         self.merger.release()?;
         Ok(self.merger.report)
     }

@@ -26,6 +26,8 @@ pub(super) struct LayerState {
     pub(super) whiteouts: HashSet<(NodeId, Box<[u8]>)>,
     /// Directories that hold nothing of lower layers any more.
     pub(super) cleared: HashSet<NodeId>,
+    /// Whiteouts, and for want of a name opaque markers, whose directories were not there yet.
+    deferred: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
     /// Contents that AUFS kept for hard links, by name.
     pub(super) aufs_links: Vec<(Box<[u8]>, NodeId)>,
     pub(super) heap_bytes: u64,
@@ -53,8 +55,22 @@ impl<C> Rootfs<C> {
         Ok(())
     }
 
-    /// Ends the layer: forgets what only its own entries could ask for.
-    pub(crate) fn end_layer(&mut self) {
+    /// Ends the layer: applies the whiteouts that had to wait, and forgets what only its own entries could ask for.
+    ///
+    /// A whiteout's missing directory is created, as engines do, unless the layer hides it. Only now is it known
+    /// what the layer hides, and what it brings.
+    pub(crate) fn end_layer(&mut self) -> Result<(), MergeError> {
+        for (parent, name) in std::mem::take(&mut self.layer.deferred) {
+            if let Some(directory) = self.directory(&parent, Missing::CreateHideable)? {
+                match name {
+                    Some(name) => self.hide_name(directory, &name),
+                    None => {
+                        self.clear_lower(directory);
+                        Hidden::Lower
+                    }
+                };
+            }
+        }
         for (_, node) in std::mem::take(&mut self.layer.aufs_links) {
             self.tree.release(node);
         }
@@ -64,6 +80,7 @@ impl<C> Rootfs<C> {
         };
         self.tree.reuse_directories();
         self.forget_paths();
+        Ok(())
     }
 
     pub(super) fn forget_paths(&mut self) {
@@ -73,29 +90,45 @@ impl<C> Rootfs<C> {
 
     /// Hides a name that lower layers have.
     pub(crate) fn whiteout(&mut self, parent: &[u8], name: &[u8]) -> Result<Hidden, MergeError> {
-        let Some(directory) = self.directory(parent, Missing::CreateHideable)? else {
-            return Ok(Hidden::Lower);
-        };
-        if self.layer.whiteouts.insert((directory, name.into())) {
-            self.layer.heap_bytes += name.len() as u64;
+        match self.directory(parent, Missing::Stop)? {
+            Some(directory) => Ok(self.hide_name(directory, name)),
+            None => {
+                self.defer(parent, Some(name));
+                Ok(Hidden::Lower)
+            }
         }
-        let Some(dentry) = self.tree.find(directory, name) else {
-            return Ok(Hidden::Lower);
-        };
-        if self.tree.touch(dentry).layer == self.layer.number {
-            self.clear_lower_entry(dentry);
-            return Ok(Hidden::OwnLayer);
-        }
-        self.remove(dentry);
-        Ok(Hidden::Lower)
     }
 
     /// Hides all that lower layers have in a directory.
     pub(crate) fn opaque(&mut self, path: &[u8]) -> Result<(), MergeError> {
-        if let Some(directory) = self.directory(path, Missing::CreateHideable)? {
-            self.clear_lower(directory);
+        match self.directory(path, Missing::Stop)? {
+            Some(directory) => self.clear_lower(directory),
+            None => self.defer(path, None),
         }
         Ok(())
+    }
+
+    fn defer(&mut self, parent: &[u8], name: Option<&[u8]>) {
+        let entry = size_of::<(Box<[u8]>, Option<Box<[u8]>>)>() + 32;
+        self.layer.heap_bytes += (entry + parent.len() + name.map_or(0, <[u8]>::len)) as u64;
+        self.layer
+            .deferred
+            .push((parent.into(), name.map(Box::from)));
+    }
+
+    fn hide_name(&mut self, directory: NodeId, name: &[u8]) -> Hidden {
+        if self.layer.whiteouts.insert((directory, name.into())) {
+            self.layer.heap_bytes += name.len() as u64;
+        }
+        let Some(dentry) = self.tree.find(directory, name) else {
+            return Hidden::Lower;
+        };
+        if self.tree.touch(dentry).layer == self.layer.number {
+            self.clear_lower_entry(dentry);
+            return Hidden::OwnLayer;
+        }
+        self.remove(dentry);
+        Hidden::Lower
     }
 
     fn remove(&mut self, dentry: DentryId) {

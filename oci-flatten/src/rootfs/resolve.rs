@@ -214,6 +214,9 @@ impl<C> Rootfs<C> {
         let metadata = Metadata::implied_directory(self.implied_mtime);
         let node = self.tree.create(InodeKind::empty_directory(), metadata)?;
         self.tree.insert(directory, name, node, Touch::default())?;
+        if missing == Missing::Create {
+            self.touch_upwards(node);
+        }
         Ok(Entered::Directory(node))
     }
 
@@ -223,6 +226,7 @@ impl<C> Rootfs<C> {
         let node = self.tree.create(InodeKind::empty_directory(), metadata)?;
         self.tree.replace(dentry, node);
         self.tree.set_touch(dentry, Touch::default());
+        self.touch_upwards(node);
         Ok(Entered::Directory(node))
     }
 

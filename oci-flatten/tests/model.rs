@@ -1,0 +1,133 @@
+//! Random stacks of random layers: ours against a model that keeps whole paths in a map and scans it all each time.
+
+mod model {
+    pub(crate) mod naive;
+}
+
+use model::naive::{Metadata, Model, Op};
+use oci_flatten::apply::LayerApplier;
+use oci_flatten::entry::Timestamp;
+use oci_flatten::limits::Limits;
+use oci_flatten::rootfs::{NodeKind, Rootfs};
+use oci_flatten::testkit::{IMPLIED_MTIME, Layer, MemorySink, list};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn path() -> impl Strategy<Value = String> {
+    vec(prop::sample::select(vec!["a", "b", "c", "d"]), 1..5).prop_map(|names| names.join("/"))
+}
+
+fn target() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => path(),
+        1 => path().prop_map(|path| format!("/{path}")),
+        1 => path().prop_map(|path| format!("../{path}")),
+        1 => (path(), path()).prop_map(|(a, b)| format!("{a}/../{b}")),
+    ]
+}
+
+fn metadata() -> impl Strategy<Value = Metadata> {
+    let mode = prop::sample::select(vec![0o600, 0o644, 0o700, 0o755]);
+    let xattrs = prop::collection::btree_map(0u8..3, any::<u8>(), 0..2);
+    (mode, 0i64..3, xattrs).prop_map(|(mode, mtime, xattrs)| Metadata {
+        mode,
+        mtime,
+        xattrs,
+    })
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => (path(), any::<u8>(), metadata())
+            .prop_map(|(path, content, metadata)| Op::File { path, content, metadata }),
+        3 => (path(), metadata()).prop_map(|(path, metadata)| Op::Directory { path, metadata }),
+        2 => (path(), target()).prop_map(|(path, target)| Op::Symlink { path, target }),
+        2 => (path(), path(), metadata())
+            .prop_map(|(path, target, metadata)| Op::HardLink { path, target, metadata }),
+        3 => path().prop_map(|path| Op::Whiteout { path }),
+        2 => prop_oneof![path(), Just(String::new())].prop_map(|path| Op::Opaque { path }),
+    ]
+}
+
+/// Ours, applied layer by layer until one fails; contents in use must be those of files in the tree.
+fn ours(layers: &[Vec<Op>]) -> (usize, Vec<String>) {
+    let mtime = Timestamp {
+        seconds: IMPLIED_MTIME,
+        nanoseconds: 0,
+    };
+    let mut rootfs = Rootfs::new(&Limits::default(), mtime);
+    let mut sink = MemorySink::default();
+    for (index, ops) in layers.iter().enumerate() {
+        let mut layer = Layer::new();
+        layer.extend(ops.iter().map(Op::entry));
+        let mut applier = LayerApplier::new(&mut rootfs, &mut sink).expect("few layers");
+        if applier
+            .push(&layer.finish())
+            .and_then(|()| applier.finish())
+            .is_err()
+        {
+            return (index, Vec::new());
+        }
+        assert_eq!(
+            sink.live(),
+            files(&rootfs),
+            "contents in use after layer {index}"
+        );
+    }
+    (layers.len(), list(&rootfs, &sink))
+}
+
+fn files<C>(rootfs: &Rootfs<C>) -> usize {
+    let mut pending = vec![rootfs.root()];
+    let mut files = std::collections::BTreeSet::new();
+    let mut names = 0;
+    while let Some(directory) = pending.pop() {
+        for child in rootfs.children(directory) {
+            names += 1;
+            match rootfs.node(child.node).kind {
+                NodeKind::Directory => pending.push(child.node),
+                NodeKind::File { .. } => {
+                    files.insert(child.node);
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(names, rootfs.len());
+    files.len()
+}
+
+fn models(layers: &[Vec<Op>]) -> (usize, Vec<String>) {
+    let mut model = Model::default();
+    for (index, ops) in layers.iter().enumerate() {
+        if model.apply(ops).is_err() {
+            return (index, Vec::new());
+        }
+    }
+    (layers.len(), model.list())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_the_model(layers in vec(vec(op(), 0..10), 1..5)) {
+        prop_assert_eq!(ours(&layers), models(&layers));
+    }
+
+    /// Whiteouts and opaque markers act on lower layers only, so they may stand anywhere in theirs.
+    #[test]
+    fn place_of_whiteouts_does_not_matter(
+        lower in vec(op(), 0..12),
+        upper in vec(op().prop_filter("plain", Op::is_plain), 0..8),
+        markers in vec((op().prop_filter("marker", Op::is_marker), any::<prop::sample::Index>()), 1..4),
+    ) {
+        let first: Vec<_> = markers.iter().map(|(op, _)| op.clone()).chain(upper.iter().cloned()).collect();
+        let mut mixed = upper;
+        for (op, place) in markers {
+            mixed.insert(place.index(mixed.len() + 1), op);
+        }
+        let lower: Vec<_> = lower.into_iter().filter(|op| !matches!(op, Op::Symlink { .. })).collect();
+        prop_assert_eq!(ours(&[lower.clone(), first]), ours(&[lower, mixed]));
+    }
+}
