@@ -11,6 +11,7 @@ use crate::options::{Features, FormatOptions};
 use crate::plan::{self, Census, Demand, Places, Plan, Sized, Sizer};
 use crate::summary::Summary;
 use crate::tree::FileTree;
+use uuid::Uuid;
 
 /// Writes one image: first the contents of files, in any order, then the tree that names them.
 ///
@@ -55,6 +56,15 @@ impl<D: Device> ImageWriter<D> {
             options,
             store,
         })
+    }
+
+    /// Sets the identity of the filesystem, for callers who know it only when the contents have passed.
+    ///
+    /// # Errors
+    /// Where `uuid` is nil.
+    pub fn set_uuid(&mut self, uuid: Uuid) -> Result<(), Error> {
+        self.options.uuid = uuid;
+        Ok(self.options.validate()?)
     }
 
     /// Begins the content of a file of about `size_hint` bytes, which chooses where it goes; 0 is no estimate.
