@@ -161,6 +161,27 @@ impl StdError for Error {
     }
 }
 
+impl From<oci_flatten::error::Error> for Error {
+    fn from(error: oci_flatten::error::Error) -> Self {
+        use oci_flatten::error::ErrorKind as Below;
+        let kind = match error.kind() {
+            Below::NotFound => ErrorKind::NotFound,
+            Below::Unauthorized => ErrorKind::Unauthorized,
+            Below::Network => ErrorKind::Network,
+            Below::Integrity | Below::LimitExceeded | Below::Unsupported => ErrorKind::Integrity,
+            Below::NoSpace => ErrorKind::NoSpace,
+            Below::InvalidInput => ErrorKind::Usage,
+            Below::Cancelled => ErrorKind::Interrupted,
+            _ => ErrorKind::Failure,
+        };
+        let message = error.message().to_owned();
+        match error.into_source() {
+            Some(source) => Self::new(kind, message).with_source(source),
+            None => Self::new(kind, message),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

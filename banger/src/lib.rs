@@ -6,12 +6,14 @@
 pub mod artifact;
 pub mod boot;
 pub mod error;
+pub mod flatten;
 pub mod image;
 pub mod kernel;
 pub mod output;
 pub mod packages;
 pub mod places;
 pub mod size;
+pub mod source;
 pub mod store;
 
 pub use error::{Error, ErrorKind};

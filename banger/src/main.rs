@@ -1,2 +1,9 @@
-//! The banger program.
-fn main() {}
+//! The `banger` program: parse, run, map the failure to an exit code.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

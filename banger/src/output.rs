@@ -54,21 +54,21 @@ impl OutputFile {
         })
     }
 
-    /// The file, open for reading and writing.
-    #[must_use]
-    pub fn file(&self) -> &File {
+    /// A handle to the file, open for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Failure`] when the process has too many files open.
+    pub fn handle(&self) -> Result<File, Error> {
+        self.file()
+            .try_clone()
+            .map_err(|error| Error::io(format!("open {} once more", self.target.display()), error))
+    }
+
+    fn file(&self) -> &File {
         match &self.scratch {
             Scratch::Nameless(file) => file,
             Scratch::Named(named) => named.as_file(),
-        }
-    }
-
-    /// The name that the file has until it is published, where it has one.
-    #[must_use]
-    pub fn scratch_path(&self) -> Option<&Path> {
-        match &self.scratch {
-            Scratch::Nameless(_) => None,
-            Scratch::Named(named) => Some(named.path()),
         }
     }
 

@@ -4,6 +4,7 @@ mod flatten;
 mod interrupt;
 mod progress;
 mod report;
+mod source;
 
 use std::process::ExitCode;
 
@@ -12,7 +13,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 /// Turns OCI images into bootable ext4 root filesystems: no mkfs, no root, no mount.
 #[derive(Debug, Parser)]
-#[command(name = "banger", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "banger",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = EXIT_CODES)]
 struct Arguments {
     #[command(flatten)]

@@ -12,7 +12,10 @@ use super::Format;
 /// Writes the result of a command to standard output. A reader that has gone away is no failure.
 pub(crate) fn result(text: &str) -> Result<(), Error> {
     let mut output = io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    match output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+    {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::io("write to standard output", error))
         }

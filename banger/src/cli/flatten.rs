@@ -1,0 +1,160 @@
+//! `banger flatten`: an image to an ext4 file, no store, no kernel.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use banger::Error;
+use banger::flatten::{Options, Summary, flatten};
+use banger::output::OutputFile;
+use banger::size::{format_count, format_size, parse_size};
+use banger::source::open;
+use oci_flatten::flatten::CancellationToken;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::source::SourceArguments;
+use super::{Format, Global, interrupt, progress, report};
+
+/// Flatten an image into an ext4 filesystem image
+///
+/// The source is a registry reference (debian:bookworm), oci:DIR[:TAG], oci-archive:FILE[:TAG],
+/// docker-archive:FILE[:REF] or tar:FILE; for the archives, - is standard input.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    source: SourceArguments,
+    /// File to make; it appears whole or not at all
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Size of the filesystem, such as 4G [default: 1.25 × content, at least 1 GiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    size: Option<u64>,
+    /// UUID of the filesystem [default: derived from the image's digest]
+    #[arg(long)]
+    uuid: Option<Uuid>,
+    /// Volume label, 16 bytes at most
+    #[arg(long)]
+    label: Option<String>,
+    /// Replace an existing output file
+    #[arg(long)]
+    force: bool,
+    /// Do not wait until the file is on disk
+    #[arg(long)]
+    no_fsync: bool,
+}
+
+impl Arguments {
+    pub(super) fn run(self, global: &Global) -> Result<(), Error> {
+        let started = Instant::now();
+        let (name, source_options) = self.source.parse()?;
+        let output = OutputFile::create(&self.output, self.force)?;
+        let options = Options {
+            size: self.size,
+            uuid: self.uuid,
+            label: self.label,
+            limits: source_options.limits.clone(),
+        };
+        let sync = !self.no_fsync;
+        let observer = progress::observer(global.progress, global.quiet);
+        let cancellation = CancellationToken::new();
+        let summary = interrupt::run(&cancellation, async {
+            let source = open(&name, &source_options).await?;
+            let file = output.handle()?;
+            let summary = flatten(source, file, options, observer, cancellation.clone()).await?;
+            interrupt::blocking(move || output.publish(sync)).await?;
+            Ok(summary)
+        })?;
+        let elapsed = started.elapsed();
+        for warning in &summary.warnings {
+            report::warning(warning);
+        }
+        match global.format {
+            _ if global.quiet => report::result(&format!("{}\n", summary.uuid)),
+            Format::Text => report::result(&text(&summary, &self.output, elapsed)),
+            Format::Json => report::result_json(&Document::new(&summary, &self.output, elapsed)),
+        }
+    }
+}
+
+/// The summary as a JSON document: that of the library, and what only the command knows.
+#[derive(Serialize)]
+struct Document<'a> {
+    output: String,
+    #[serde(flatten)]
+    summary: &'a Summary,
+    seconds: f64,
+    megabytes_per_second: f64,
+}
+
+impl<'a> Document<'a> {
+    fn new(summary: &'a Summary, output: &Path, elapsed: Duration) -> Self {
+        Self {
+            output: output.display().to_string(),
+            summary,
+            seconds: elapsed.as_secs_f64(),
+            megabytes_per_second: megabytes_per_second(summary, elapsed),
+        }
+    }
+}
+
+/// Uncompressed layer bytes per second, in units of 10⁶.
+fn megabytes_per_second(summary: &Summary, elapsed: Duration) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let megabytes = summary.expanded_bytes as f64 / 1e6;
+    megabytes / elapsed.as_secs_f64().max(1e-9)
+}
+
+fn text(summary: &Summary, output: &Path, elapsed: Duration) -> String {
+    let compressed: u64 = summary.layers.iter().filter_map(|layer| layer.size).sum();
+    let mut rows = vec![("reference", summary.reference.clone())];
+    rows.push(("digest", summary.digest.clone()));
+    rows.push(("platform", summary.platform.clone()));
+    rows.push((
+        "layers",
+        format!(
+            "{}, {} compressed, {} expanded",
+            summary.layers.len(),
+            format_size(compressed),
+            format_size(summary.expanded_bytes)
+        ),
+    ));
+    rows.push((
+        "entries",
+        format!(
+            "{} in the layers, {} inodes in the filesystem",
+            format_count(summary.entries),
+            format_count(summary.used_inodes)
+        ),
+    ));
+    rows.push(("content", format_size(summary.content_bytes)));
+    rows.push((
+        "filesystem",
+        format!("{}, ext4", format_size(summary.size_bytes)),
+    ));
+    rows.push((
+        "free",
+        format!(
+            "{}, {} inodes",
+            format_size(summary.free_bytes),
+            format_count(summary.free_inodes)
+        ),
+    ));
+    rows.push(("on disk", format_size(summary.disk_bytes)));
+    rows.push(("uuid", summary.uuid.to_string()));
+    rows.push((
+        "time",
+        format!(
+            "{:.2} s, {:.0} MB/s",
+            elapsed.as_secs_f64(),
+            megabytes_per_second(summary, elapsed)
+        ),
+    ));
+    rows.push(("output", output.display().to_string()));
+    let mut text = String::new();
+    for (name, value) in rows {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<11} {}", report::printable(&value));
+    }
+    text
+}

@@ -1,0 +1,166 @@
+//! Progress as bars: one for each layer, and a line with the totals.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use banger::size::format_count;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use oci_flatten::digest::Digest;
+use oci_flatten::progress::{Event, Observer};
+
+use crate::cli::report::printable;
+
+/// Layers that get a bar of their own; of images with more, the rest is in the total line.
+const MAX_BARS: usize = 20;
+
+/// Bars on the terminal that standard error is.
+#[derive(Debug)]
+pub(super) struct Bars {
+    screen: MultiProgress,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    layers: Vec<ProgressBar>,
+    /// The layers that a blob feeds: two may share one.
+    layers_of: HashMap<Digest, Vec<usize>>,
+    expanded: HashMap<usize, u64>,
+    entries: u64,
+    total: ProgressBar,
+}
+
+impl Bars {
+    pub(super) fn new() -> Self {
+        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+        let total = screen.add(ProgressBar::new_spinner());
+        total.set_style(style(
+            "{elapsed:>5}  {binary_bytes:>11}  {binary_bytes_per_sec:>13}  {msg}",
+        ));
+        total.enable_steady_tick(Duration::from_millis(200));
+        let state = State {
+            layers: Vec::new(),
+            layers_of: HashMap::new(),
+            expanded: HashMap::new(),
+            entries: 0,
+            total,
+        };
+        Self {
+            screen,
+            state: Mutex::new(state),
+        }
+    }
+}
+
+impl Observer for Bars {
+    fn observe(&self, event: Event) {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(event, &self.screen);
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        // The summary or the error that follows says it all.
+        let _ = self.screen.clear();
+    }
+}
+
+impl State {
+    fn take(&mut self, event: Event, screen: &MultiProgress) {
+        match event {
+            Event::Resolved {
+                reference, layers, ..
+            } => self.resolve(&reference, layers, screen),
+            Event::Cached { digest } => self.each(&digest, |bar| bar.set_message("cached")),
+            Event::Downloading {
+                digest,
+                received,
+                size,
+            } => self.each(&digest, |bar| {
+                bar.set_length(size);
+                bar.set_position(received);
+                bar.set_message("downloading");
+            }),
+            Event::Downloaded { digest } => self.each(&digest, |bar| bar.set_message("downloaded")),
+            Event::Retrying { reason, .. } => self.total.set_message(printable(&reason)),
+            Event::LayerStarted { layer } => self.show(layer, "flattening"),
+            Event::LayerProgress {
+                layer,
+                read,
+                expanded,
+            } => {
+                if let Some(bar) = self.layers.get(layer) {
+                    bar.set_position(read);
+                }
+                self.count(layer, expanded);
+            }
+            Event::LayerFinished {
+                layer,
+                expanded,
+                entries,
+            } => {
+                self.entries += entries;
+                self.count(layer, expanded);
+                self.total
+                    .set_message(format!("{} entries", format_count(self.entries)));
+                if let Some(bar) = self.layers.get(layer) {
+                    bar.set_position(bar.length().unwrap_or(0));
+                    bar.set_message("done");
+                    bar.abandon();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn resolve(
+        &mut self,
+        reference: &str,
+        layers: Vec<(Option<Digest>, Option<u64>)>,
+        screen: &MultiProgress,
+    ) {
+        self.total.set_message(printable(reference));
+        for (index, (digest, size)) in layers.into_iter().enumerate().take(MAX_BARS) {
+            let bar = screen.insert_before(&self.total, ProgressBar::new(size.unwrap_or(0)));
+            bar.set_style(style(
+                "{prefix:.dim} [{bar:25}] {binary_bytes:>11}/{binary_total_bytes:<11} {msg}",
+            ));
+            let name = digest.as_ref().map_or("tar", |digest| &digest.hex()[..12]);
+            bar.set_prefix(format!("{name:<12}"));
+            bar.set_message("waiting");
+            if let Some(digest) = digest {
+                self.layers_of.entry(digest).or_default().push(index);
+            }
+            self.layers.push(bar);
+        }
+    }
+
+    fn each(&self, digest: &Digest, show: impl Fn(&ProgressBar)) {
+        for layer in self.layers_of.get(digest).into_iter().flatten() {
+            if let Some(bar) = self.layers.get(*layer) {
+                show(bar);
+            }
+        }
+    }
+
+    fn show(&self, layer: usize, message: &'static str) {
+        if let Some(bar) = self.layers.get(layer) {
+            bar.set_message(message);
+        }
+    }
+
+    fn count(&mut self, layer: usize, expanded: u64) {
+        self.expanded.insert(layer, expanded);
+        self.total.set_position(self.expanded.values().sum());
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("the templates of this file are valid")
+        .progress_chars("=> ")
+}

@@ -1,0 +1,219 @@
+//! The whole way: source → merged tree and contents → `rootfs.ext4`.
+
+mod sink;
+mod summary;
+mod tree;
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+use ext4_writer::{FileDevice, FormatOptions, ImageWriter, SizeRule};
+use oci_flatten::apply::LayerReport;
+use oci_flatten::digest::Digest;
+use oci_flatten::flatten::{CancellationToken, FlattenOptions, Flattened};
+use oci_flatten::image::Image;
+use oci_flatten::limits::Limits;
+use oci_flatten::progress::Observer;
+use oci_flatten::source::Source;
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind};
+use crate::size::format_size;
+use sink::Ext4Sink;
+pub use summary::{LayerSummary, Summary};
+use tree::ext4_tree;
+
+/// What the user decides about the filesystem.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Size of the filesystem in bytes; by default 1.25 × content, 1 GiB at least.
+    pub size: Option<u64>,
+    /// UUID of the filesystem; by default derived from the image's digest.
+    pub uuid: Option<Uuid>,
+    /// Volume label, 16 bytes at most.
+    pub label: Option<String>,
+    /// Bounds on what the image may make of itself.
+    pub limits: Limits,
+}
+
+/// Flattens an image into `file`, which must be empty, and leaves the flushing to the caller.
+///
+/// Must be called within a tokio runtime. The same image and options give the same bytes.
+///
+/// # Errors
+///
+/// [`ErrorKind::Integrity`] for an image that is not what its digests say, is malformed or passes a
+/// limit; [`ErrorKind::NoSpace`] when the disk is full or the size asked for is too small, with the
+/// smallest that would do; [`ErrorKind::Interrupted`] when cancelled.
+pub async fn flatten(
+    source: Arc<dyn Source>,
+    file: File,
+    options: Options,
+    observer: Arc<dyn Observer>,
+    cancellation: CancellationToken,
+) -> Result<Summary, Error> {
+    let image = file.try_clone().map(FileDevice::unsynced);
+    let image = image.map_err(|error| Error::io("open the output once more", error))?;
+    let image = ImageWriter::new(image, format_options(&options)).map_err(from_ext4)?;
+    let flatten_options = FlattenOptions {
+        limits: options.limits,
+        implied_mtime: None,
+    };
+    let flattened = oci_flatten::flatten::flatten(
+        source.clone(),
+        Ext4Sink::new(image),
+        flatten_options,
+        observer,
+        cancellation.clone(),
+    )
+    .await
+    .map_err(from_flatten)?;
+    let finishing =
+        tokio::task::spawn_blocking(move || finish(source.image(), flattened, options.uuid, &file));
+    match finishing.await {
+        Ok(_) if cancellation.is_cancelled() => {
+            Err(Error::new(ErrorKind::Interrupted, "interrupted"))
+        }
+        Ok(outcome) => outcome,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn format_options(options: &Options) -> FormatOptions {
+    let mut format = FormatOptions::default();
+    if let Some(size) = options.size {
+        format.size = SizeRule::Exact(size);
+    }
+    if let Some(label) = &options.label {
+        format.label = label.clone().into_bytes();
+    }
+    format
+}
+
+/// Writes the metadata once all layers are applied.
+fn finish(
+    image: &Image,
+    flattened: Flattened<Ext4Sink<FileDevice>>,
+    uuid: Option<Uuid>,
+    file: &File,
+) -> Result<Summary, Error> {
+    let warnings = warnings(&flattened);
+    let layers = layer_summaries(image, &flattened.layers);
+    let Flattened {
+        rootfs,
+        sink,
+        digest,
+        ..
+    } = flattened;
+    let tree = ext4_tree(rootfs).map_err(|error| {
+        Error::new(
+            ErrorKind::Integrity,
+            "the image does not fit an ext4 filesystem",
+        )
+        .with_source(error)
+    })?;
+    let mut writer = sink.into_image();
+    let uuid = uuid.unwrap_or_else(|| uuid_of(&digest));
+    writer.set_uuid(uuid).map_err(from_ext4)?;
+    let filesystem = writer.finish(tree).map_err(from_ext4)?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| Error::io("look at the finished image", error))?;
+    Ok(Summary {
+        reference: image.reference.clone(),
+        digest: digest.to_string(),
+        platform: image.platform.to_string(),
+        entries: layers.iter().map(|layer| layer.entries).sum(),
+        expanded_bytes: layers.iter().map(|layer| layer.expanded_bytes).sum(),
+        layers,
+        content_bytes: filesystem.content_bytes,
+        size_bytes: filesystem.size_bytes,
+        free_bytes: filesystem.free_bytes,
+        used_inodes: filesystem.inodes - filesystem.free_inodes,
+        free_inodes: filesystem.free_inodes,
+        disk_bytes: metadata.blocks() * 512,
+        uuid,
+        warnings,
+    })
+}
+
+/// The UUID of an image's filesystem: version 5, of the digest as a URN.
+fn uuid_of(digest: &Digest) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, digest.as_str().as_bytes())
+}
+
+fn layer_summaries(image: &Image, reports: &[LayerReport]) -> Vec<LayerSummary> {
+    let text = |digest: &Option<Digest>| digest.as_ref().map(ToString::to_string);
+    let layers = image.layers.iter().zip(reports);
+    layers
+        .map(|(layer, report)| LayerSummary {
+            digest: text(&layer.digest),
+            diff_id: text(&layer.diff_id),
+            media_type: layer.media_type.as_ref().map(ToString::to_string),
+            size: layer.size,
+            expanded_bytes: report.expanded_bytes,
+            entries: report.entries,
+        })
+        .collect()
+}
+
+/// The warnings of all layers; of those that a layer has too many of, only the number.
+fn warnings(flattened: &Flattened<Ext4Sink<FileDevice>>) -> Vec<String> {
+    let count = flattened.layers.len();
+    let mut lines: Vec<String> = flattened
+        .warnings()
+        .map(|(layer, warning)| format!("layer {} of {count}: {warning}", layer + 1))
+        .collect();
+    for (index, report) in flattened.layers.iter().enumerate() {
+        let unsaid = report.warnings.total() - report.warnings.iter().len() as u64;
+        if unsaid > 0 {
+            lines.push(format!(
+                "layer {} of {count}: {unsaid} more warnings",
+                index + 1
+            ));
+        }
+    }
+    lines
+}
+
+fn from_ext4(error: ext4_writer::Error) -> Error {
+    match &error {
+        ext4_writer::Error::TooSmall { smallest, .. } => {
+            let hint = format!("use --size {smallest} ({}) or more", format_size(*smallest));
+            Error::new(ErrorKind::NoSpace, error.to_string()).with_hint(hint)
+        }
+        ext4_writer::Error::Options(_) => Error::new(ErrorKind::Usage, error.to_string()),
+        _ if error.is_no_space() => {
+            Error::new(ErrorKind::NoSpace, "the disk is full").with_source(error)
+        }
+        ext4_writer::Error::Device { .. } => {
+            Error::new(ErrorKind::Failure, "write the image").with_source(error)
+        }
+        _ => Error::new(
+            ErrorKind::Integrity,
+            "the image does not fit an ext4 filesystem",
+        )
+        .with_source(error),
+    }
+}
+
+/// A failure of the pipeline; one of the filesystem's writer keeps its own kind.
+fn from_flatten(error: oci_flatten::error::Error) -> Error {
+    if error.kind() != oci_flatten::error::ErrorKind::Sink {
+        return error.into();
+    }
+    let message = error.message().to_owned();
+    match error
+        .into_source()
+        .map(|source| source.downcast::<ext4_writer::Error>())
+    {
+        Some(Ok(source)) => {
+            let inner = from_ext4(*source);
+            let kind = inner.kind();
+            Error::new(kind, message).with_source(inner)
+        }
+        Some(Err(source)) => Error::new(ErrorKind::Failure, message).with_source(source),
+        None => Error::new(ErrorKind::Failure, message),
+    }
+}

@@ -1,0 +1,486 @@
+//! `banger flatten` as its users meet it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may fail and say so"
+)]
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{Layout, assert_clean, banger, names, root, run, sample, tar_of, tool};
+
+fn flatten(source: &str, output: &Path) -> Command {
+    let mut command = banger();
+    command
+        .args(["flatten", "--no-fsync", source, "-o"])
+        .arg(output);
+    command
+}
+
+#[test]
+fn the_summary_and_the_filesystem_agree() {
+    if !tool("e2fsck") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("rootfs.ext4");
+    let (stdout, _) = run(flatten(&sample(), &output).args(["--format", "json"]), 0);
+    let summary: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_clean(&output);
+    let metadata = fs::metadata(&output).unwrap();
+    assert_eq!(summary["size_bytes"], metadata.len());
+    assert_eq!(summary["size_bytes"], 1_u64 << 30);
+    // The host may still be adding blocks of its own, as for its extent tree.
+    let disk = summary["disk_bytes"].as_u64().unwrap();
+    assert!(disk.abs_diff(metadata.blocks() * 512) <= 64 << 10, "{disk}");
+    assert!(disk < 2 << 20, "{disk}");
+    assert_eq!(summary["platform"], "linux/amd64");
+    assert_eq!(summary["layers"].as_array().unwrap().len(), 3);
+    assert_eq!(names(folder.path()), ["rootfs.ext4"]);
+    let (dump, _) = run(Command::new("/sbin/dumpe2fs").arg("-h").arg(&output), 0);
+    let field = |name: &str| {
+        let line = dump.lines().find(|line| line.starts_with(name)).unwrap();
+        line[name.len()..].trim().to_owned()
+    };
+    assert_eq!(summary["uuid"], field("Filesystem UUID:"));
+    assert_eq!(summary["free_inodes"].to_string(), field("Free inodes:"));
+    let blocks: u64 = field("Free blocks:").parse().unwrap();
+    assert_eq!(summary["free_bytes"], blocks * 4096);
+}
+
+#[test]
+fn the_text_summary_has_what_a_person_wants() {
+    let folder = tempfile::tempdir().unwrap();
+    let (stdout, stderr) = run(&mut flatten(&sample(), &folder.path().join("r")), 0);
+    for row in [
+        "reference",
+        "digest",
+        "platform",
+        "layers",
+        "entries",
+        "content",
+        "filesystem",
+        "free",
+        "on disk",
+        "uuid",
+        "time",
+        "output",
+    ] {
+        assert!(
+            stdout.lines().any(|line| line.starts_with(row)),
+            "{row} in\n{stdout}"
+        );
+    }
+    assert!(stderr.contains("layer 3 of 3: done"), "{stderr}");
+    let quiet = run(
+        flatten(&sample(), &folder.path().join("q")).arg("--quiet"),
+        0,
+    );
+    assert_eq!(quiet.0.trim().len(), 36, "only the UUID: {}", quiet.0);
+    assert_eq!(quiet.1, "");
+}
+
+#[test]
+fn an_existing_output_is_untouched_without_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("rootfs.ext4");
+    fs::write(&output, "precious").unwrap();
+    let (_, stderr) = run(&mut flatten(&sample(), &output), 4);
+    assert!(stderr.contains("--force"), "{stderr}");
+    assert_eq!(fs::read(&output).unwrap(), b"precious");
+    run(flatten(&sample(), &output).arg("--force"), 0);
+    assert_eq!(fs::metadata(&output).unwrap().len(), 1 << 30);
+    assert_eq!(names(folder.path()), ["rootfs.ext4"]);
+}
+
+#[test]
+fn a_failure_leaves_the_old_output_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out/rootfs.ext4");
+    fs::create_dir(folder.path().join("out")).unwrap();
+    fs::write(&output, "precious").unwrap();
+    let mut layout = Layout::new(&folder.path().join("layout"));
+    layout.gzip_layer(&tar_of(&[("a", b"one")]));
+    let mut broken = tar_of(&[("b", &[7; 9000])]);
+    broken.truncate(4000);
+    layout.gzip_layer(&broken);
+    let source = layout.finish();
+    let (_, stderr) = run(flatten(&source, &output).arg("--force"), 7);
+    assert!(stderr.contains("layer 2 of 2"), "{stderr}");
+    assert_eq!(fs::read(&output).unwrap(), b"precious");
+    assert_eq!(names(&folder.path().join("out")), ["rootfs.ext4"]);
+}
+
+#[test]
+fn wrong_digests_are_named_with_both_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let tar = tar_of(&[("a", b"one")]);
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    let mut layout = Layout::new(&folder.path().join("diff_id"));
+    layout.layer("application/vnd.oci.image.layer.v1.tar", &tar, &wrong);
+    let output = folder.path().join("out");
+    let (_, stderr) = run(&mut flatten(&layout.finish(), &output), 7);
+    assert!(
+        stderr.contains("layer 1 of 1") && stderr.contains(&wrong),
+        "{stderr}"
+    );
+    let found = stderr.split("have diff_id ").nth(1).unwrap();
+    assert!(
+        found.starts_with("sha256:") && !found.starts_with(&wrong),
+        "{stderr}"
+    );
+
+    let copy = folder.path().join("sample");
+    let mut layout = Layout::new(&copy);
+    layout.plain_layer(&tar);
+    let source = layout.finish();
+    for blob in fs::read_dir(copy.join("blobs/sha256")).unwrap() {
+        let path = blob.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        if bytes.len() == tar.len() {
+            bytes[600] ^= 1;
+            fs::write(&path, bytes).unwrap();
+        }
+    }
+    let (_, stderr) = run(&mut flatten(&source, &output), 7);
+    assert!(stderr.contains("layer 1 of 1"), "{stderr}");
+    assert!(!output.exists());
+}
+
+#[test]
+fn a_size_that_is_too_small_names_the_smallest_that_would_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("rootfs.ext4");
+    let (_, stderr) = run(flatten(&sample(), &output).args(["--size", "300K"]), 8);
+    assert!(names(folder.path()).is_empty());
+    let smallest: u64 = stderr
+        .split(|character: char| !character.is_ascii_digit())
+        .filter_map(|number| number.parse().ok())
+        .find(|number| *number > 300 << 10)
+        .unwrap_or_else(|| panic!("no number of bytes in: {stderr}"));
+    let below = (smallest - 4096).to_string();
+    run(flatten(&sample(), &output).args(["--size", &below]), 8);
+    run(
+        flatten(&sample(), &output).args(["--size", &smallest.to_string()]),
+        0,
+    );
+    assert_eq!(fs::metadata(&output).unwrap().len(), smallest);
+    if tool("e2fsck") {
+        assert_clean(&output);
+    }
+}
+
+#[test]
+fn what_is_missing_and_what_is_misused_have_their_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out");
+    run(&mut flatten("oci:/nowhere/at/all", &output), 3);
+    let no_tag = sample().replace(":latest", ":no-such-tag");
+    let (_, stderr) = run(&mut flatten(&no_tag, &output), 3);
+    assert!(
+        stderr.contains("latest"),
+        "the tags that there are: {stderr}"
+    );
+    run(
+        flatten(&sample(), &output).args(["--platform", "linux/s390x"]),
+        3,
+    );
+    run(&mut flatten("tar:/nowhere.tar", &output), 3);
+    run(
+        &mut flatten(&sample(), &folder.path().join("no/folder/out")),
+        3,
+    );
+    run(banger().args(["flatten", &sample()]), 2);
+    run(flatten(&sample(), &output).args(["--size", "12parsecs"]), 2);
+    run(flatten("oci:", &output).arg("--quiet"), 2);
+    let (_, stderr) = run(
+        flatten("oci:/nowhere", &output).args(["--format", "json"]),
+        3,
+    );
+    let error: serde_json::Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(error["error"]["code"], "not-found");
+    assert!(names(folder.path()).is_empty());
+}
+
+/// Starts a run that waits for its standard input after the first bytes.
+fn waiting_run(output: &Path) -> Child {
+    let mut child = flatten("tar:-", output)
+        .arg("--force")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let tar = tar_of(&[("file", &[1; 300_000])]);
+    child
+        .stdin
+        .as_mut()
+        .unwrap()
+        .write_all(&tar[..200_000])
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none(), "it waits for the rest");
+    child
+}
+
+#[test]
+fn signals_leave_nothing_half_made() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for (signal, code) in [
+        (Signal::INT, Some(130)),
+        (Signal::TERM, Some(130)),
+        (Signal::HUP, Some(130)),
+        (Signal::KILL, None),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("rootfs.ext4");
+        fs::write(&output, "precious").unwrap();
+        let mut child = waiting_run(&output);
+        let pid = Pid::from_child(&child);
+        kill_process(pid, signal).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None => assert!(Instant::now() < deadline, "{signal:?} was not noticed"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert_eq!(status.code(), code, "{signal:?}");
+        assert_eq!(fs::read(&output).unwrap(), b"precious");
+        assert_eq!(names(folder.path()), ["rootfs.ext4"], "{signal:?}");
+    }
+}
+
+#[test]
+fn the_same_image_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = folder.path().join("first");
+    run(&mut flatten(&sample(), &first), 0);
+    let second = folder.path().join("second");
+    let mut other = flatten(&sample(), &second);
+    other
+        .env("TZ", "Asia/Kathmandu")
+        .env("LC_ALL", "tr_TR.UTF-8")
+        .env("LANG", "tr_TR.UTF-8");
+    run(&mut other, 0);
+    assert_same(&first, &second);
+    if tool("taskset") {
+        let pinned = folder.path().join("pinned");
+        let command = flatten(&sample(), &pinned);
+        run(
+            Command::new("taskset")
+                .args(["-c", "0"])
+                .arg(command.get_program())
+                .args(command.get_args()),
+            0,
+        );
+        assert_same(&first, &pinned);
+    }
+    if root() && tool("setpriv") {
+        // The program may lie where only root can look.
+        let program = folder.path().join("banger");
+        fs::copy(banger().get_program(), &program).unwrap();
+        let open = folder.path().join("open");
+        fs::create_dir(&open).unwrap();
+        run(Command::new("chmod").args(["755"]).arg(folder.path()), 0);
+        run(Command::new("chmod").args(["777"]).arg(&open), 0);
+        run(
+            Command::new("cp")
+                .args(["-r", sample_folder().as_str()])
+                .arg(open.join("sample")),
+            0,
+        );
+        let source = format!("oci:{}/sample:latest", open.display());
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&program);
+        command
+            .args(["flatten", "--no-fsync", &source, "-o"])
+            .arg(open.join("rootfs"));
+        run(&mut command, 0);
+        assert_same(&first, &open.join("rootfs"));
+    }
+}
+
+fn sample_folder() -> String {
+    sample()
+        .trim_start_matches("oci:")
+        .trim_end_matches(":latest")
+        .to_owned()
+}
+
+#[track_caller]
+fn assert_same(first: &Path, second: &Path) {
+    run(Command::new("cmp").arg(first).arg(second), 0);
+}
+
+#[test]
+fn every_kind_of_source_gives_the_same_tree() {
+    if !(tool("skopeo") && tool("debugfs")) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // Another program's manifest has another digest, and so another UUID by default.
+    let flatten = |source: &str, output: &Path| {
+        let mut command = flatten(source, output);
+        command.args(["--uuid", "f9a5a7d4-9c0f-4b52-8e61-0c8f3d2b1a00"]);
+        command
+    };
+    let mut layout = Layout::new(&folder.path().join("layout"));
+    layout.gzip_layer(&tar_of(&[("etc/motd", b"one\n"), ("etc/gone", b"two\n")]));
+    layout.gzip_layer(&tar_of(&[
+        ("etc/.wh.gone", b""),
+        ("srv/data", &[3; 50_000]),
+    ]));
+    let source = layout.finish();
+    let oci = folder.path().join("oci");
+    run(&mut flatten(&source, &oci), 0);
+    let archive = folder.path().join("oci.tar");
+    let to = format!("oci-archive:{}:latest", archive.display());
+    run(Command::new("skopeo").args(["copy", "-q", &source, &to]), 0);
+    let from_archive = folder.path().join("from-archive");
+    run(
+        &mut flatten(&format!("oci-archive:{}", archive.display()), &from_archive),
+        0,
+    );
+    assert_same(&oci, &from_archive);
+
+    let archive = folder.path().join("docker.tar");
+    let to = format!("docker-archive:{}:sample:latest", archive.display());
+    run(Command::new("skopeo").args(["copy", "-q", &source, &to]), 0);
+    let from_docker = folder.path().join("from-docker");
+    run(
+        &mut flatten(
+            &format!("docker-archive:{}", archive.display()),
+            &from_docker,
+        ),
+        0,
+    );
+    assert_same(&oci, &from_docker);
+    let from_stdin = folder.path().join("from-stdin");
+    let mut command = flatten("docker-archive:-", &from_stdin);
+    run(command.stdin(fs::File::open(&archive).unwrap()), 0);
+    assert_same(&oci, &from_stdin);
+
+    let tar = folder.path().join("rootfs.tar");
+    fs::write(&tar, tar_of(&[("etc/motd", b"hello\n")])).unwrap();
+    let from_file = folder.path().join("from-file");
+    run(
+        &mut flatten(&format!("tar:{}", tar.display()), &from_file),
+        0,
+    );
+    let from_pipe = folder.path().join("from-pipe");
+    run(
+        flatten("tar:-", &from_pipe).stdin(fs::File::open(&tar).unwrap()),
+        0,
+    );
+    assert_same(&from_file, &from_pipe);
+    let mut cat = Command::new("/sbin/debugfs");
+    let (motd, _) = run(cat.args(["-R", "cat /etc/motd"]).arg(&from_pipe), 0);
+    assert_eq!(motd, "hello\n");
+}
+
+#[test]
+fn rewritten_files_give_their_blocks_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut layout = Layout::new(&folder.path().join("layout"));
+    let mut content = vec![0_u8; 64 << 20];
+    for round in 0..10_u8 {
+        for (index, block) in content.chunks_mut(4096).enumerate() {
+            block.fill(round + 1);
+            block[..8].copy_from_slice(&(index as u64).to_le_bytes());
+        }
+        layout.plain_layer(&tar_of(&[("data", &content)]));
+    }
+    let output = folder.path().join("rootfs.ext4");
+    let (stdout, _) = run(
+        flatten(&layout.finish(), &output).args(["--format", "json"]),
+        0,
+    );
+    let summary: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(summary["size_bytes"], 1_u64 << 30);
+    let disk = summary["disk_bytes"].as_u64().unwrap();
+    assert!(disk < 66 << 20, "{disk} bytes on disk for a file of 64 MiB");
+    if tool("e2fsck") {
+        assert_clean(&output);
+        let (data, _) = run(
+            Command::new("/sbin/debugfs")
+                .args(["-R", "stat /data"])
+                .arg(&output),
+            0,
+        );
+        assert!(data.contains(&format!("Size: {}", 64 << 20)), "{data}");
+    }
+}
+
+#[test]
+fn memory_does_not_grow_with_the_layer() {
+    if !tool("time") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut layout = Layout::new(&folder.path().join("layout"));
+    let mut content = vec![0_u8; 200 << 20];
+    let mut state = 1_u64;
+    for word in content.chunks_mut(8) {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        word.copy_from_slice(&(state >> 40).to_le_bytes());
+    }
+    layout.gzip_layer(&tar_of(&[("data", &content)]));
+    drop(content);
+    let command = flatten(&layout.finish(), &folder.path().join("rootfs.ext4"));
+    let mut timed = Command::new("/usr/bin/time");
+    timed
+        .args(["-f", "%M"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .arg("--quiet");
+    let (_, stderr) = run(&mut timed, 0);
+    let kibibytes: u64 = stderr.trim().parse().unwrap();
+    assert!(
+        kibibytes <= 48 << 10,
+        "peak resident set of {kibibytes} KiB (limit 49152)"
+    );
+}
+
+#[test]
+fn a_full_disk_is_told_apart_and_leaves_nothing() {
+    if !(root() && tool("mount")) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let small = folder.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let mut layout = Layout::new(&folder.path().join("layout"));
+    layout.plain_layer(&tar_of(&[("data", &[5; 8 << 20])]));
+    let source = layout.finish();
+    run(
+        Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4m", "none"])
+            .arg(&small),
+        0,
+    );
+    let outcome = flatten(&source, &small.join("rootfs.ext4")).output();
+    let left = names(&small);
+    run(Command::new("umount").arg(&small), 0);
+    let outcome = outcome.unwrap();
+    assert_eq!(
+        outcome.status.code(),
+        Some(8),
+        "{}",
+        String::from_utf8_lossy(&outcome.stderr)
+    );
+    assert!(left.is_empty(), "{left:?}");
+}
