@@ -1,5 +1,10 @@
 //! What the cross-crate tests share: where things are, and which outside tools are there.
 
+pub mod guest;
+pub mod mount;
+pub mod oracle;
+pub mod tree;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -98,4 +103,38 @@ pub fn succeed(command: &mut Command) -> String {
         output.status
     );
     text
+}
+
+/// Flattens the one image of an OCI layout to a file, as the program does.
+///
+/// # Panics
+///
+/// When that fails.
+pub fn flatten_layout(layout: &Path, output: &Path) {
+    use banger::flatten::{Options, flatten};
+    use banger::source::{SourceOptions, open};
+    use oci_flatten::flatten::CancellationToken;
+    use oci_flatten::progress::Silent;
+    use oci_flatten::source::SourceName;
+
+    let name = SourceName::parse(&format!("oci:{}", layout.display())).unwrap();
+    let output = banger::output::OutputFile::create(output, false).unwrap();
+    let file = output.handle().unwrap();
+    let work = async {
+        let source = open(&name, &SourceOptions::default()).await?;
+        let observer = std::sync::Arc::new(Silent);
+        flatten(
+            source,
+            file,
+            Options::default(),
+            observer,
+            CancellationToken::new(),
+        )
+        .await
+    };
+    tokio::runtime::Runtime::new()
+        .unwrap()
+        .block_on(work)
+        .unwrap();
+    output.publish(false).unwrap();
 }

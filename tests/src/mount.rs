@@ -1,0 +1,116 @@
+//! Images under a real kernel: loop mounts for root, User-Mode Linux for everyone.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::succeed;
+
+/// An image mounted through a loop device; unmounted when dropped.
+#[derive(Debug)]
+pub struct LoopMount {
+    folder: tempfile::TempDir,
+    mounted: bool,
+}
+
+impl LoopMount {
+    /// Mounts an image, for reading and writing or for reading only.
+    ///
+    /// # Panics
+    ///
+    /// When the kernel refuses it.
+    #[must_use]
+    pub fn new(image: &Path, writable: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = if writable { "loop,rw" } else { "loop,ro" };
+        succeed(
+            Command::new("mount")
+                .args(["-t", "ext4", "-o", options])
+                .arg(image)
+                .arg(folder.path()),
+        );
+        Self {
+            folder,
+            mounted: true,
+        }
+    }
+
+    /// The root of the mounted filesystem.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Unmounts it.
+    ///
+    /// # Panics
+    ///
+    /// When the kernel refuses.
+    pub fn unmount(mut self) {
+        succeed(Command::new("umount").arg(self.folder.path()));
+        self.mounted = false;
+    }
+}
+
+impl Drop for LoopMount {
+    fn drop(&mut self) {
+        if self.mounted {
+            // A test that has failed already must not leave a mount behind.
+            let _ = Command::new("umount")
+                .arg("--lazy")
+                .arg(self.folder.path())
+                .status();
+        }
+    }
+}
+
+/// Mounts an image read-write under User-Mode Linux, runs a shell script there as root, and unmounts it.
+/// The script finds the filesystem at `/mnt/disk`, the host's files below `/` (with this user's rights), and
+/// begins in `shared`, which both sides may write to. Returns the console.
+///
+/// # Panics
+///
+/// When the script does not come to its end within two minutes.
+pub fn user_mode_linux(image: &Path, shared: &Path, script: &str) -> String {
+    let init = shared.join("init.sh");
+    // The host has no node for the disk, and hostfs could not serve one.
+    let text = format!(
+        "#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin\nmount -t proc proc /proc\n\
+         mount -t tmpfs none /mnt\nmknod /mnt/ubda b 98 0\nmkdir /mnt/disk\n\
+         cd {shared}\n(set -e\nmount -t ext4 /mnt/ubda /mnt/disk\n{script}\numount /mnt/disk\n) \
+         && echo UML-SCRIPT-DONE\nsync\necho o >/proc/sysrq-trigger\nsleep 10\n",
+        shared = shared.display(),
+    );
+    std::fs::write(&init, text).unwrap();
+    succeed(Command::new("chmod").arg("755").arg(&init));
+    let output = succeed(
+        Command::new("timeout")
+            .args([
+                "--kill-after=5",
+                "120",
+                "linux.uml",
+                "mem=256M",
+                "con=null",
+                "con0=fd:0,fd:1",
+            ])
+            .args([
+                "root=/dev/root",
+                "rootfstype=hostfs",
+                "rootflags=/",
+                "rw",
+                "quiet",
+            ])
+            .arg(format!("ubd0={}", image.display()))
+            .arg(format!("init={}", init.display()))
+            .arg(format!("uml_dir={}", uml_folder(shared).display()))
+            .stdin(std::process::Stdio::null()),
+    );
+    assert!(output.contains("UML-SCRIPT-DONE"), "{output}");
+    output
+}
+
+/// Where User-Mode Linux keeps its socket: the path must be short.
+fn uml_folder(shared: &Path) -> PathBuf {
+    let folder = shared.join("uml");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}

@@ -1,0 +1,133 @@
+//! The filesystem under real kernels: what is mounted equals what `umoci unpack` lays out, and it stays
+//! clean when written to.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use banger_tests::mount::{LoopMount, user_mode_linux};
+use banger_tests::{
+    flatten_layout, oracle, root, sample_image, shared_images, succeed, tool, tree,
+};
+
+fn images() -> Vec<PathBuf> {
+    let mut images = shared_images();
+    images.push(sample_image());
+    images
+}
+
+#[test]
+fn the_mounted_tree_is_what_umoci_unpacks() {
+    if !(root() && tool("umoci") && tool("zstdcat")) {
+        return;
+    }
+    for layout in images() {
+        let work = tempfile::tempdir().unwrap();
+        let image = work.path().join("rootfs.ext4");
+        flatten_layout(&layout, &image);
+        let expected = tree::snapshot(&oracle::umoci_unpack(&layout, work.path())).unwrap();
+        let mount = LoopMount::new(&image, false);
+        let found = tree::snapshot(mount.path()).unwrap();
+        mount.unmount();
+        let differences = tree::differences(&expected, &found);
+        assert!(
+            differences.is_empty(),
+            "{}: {} differences\n{}",
+            layout.display(),
+            differences.len(),
+            differences
+                .iter()
+                .take(20)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("\n")
+        );
+        assert!(found.len() > 10, "{} is nearly empty", layout.display());
+    }
+}
+
+#[test]
+fn the_kernel_writes_to_it_and_it_stays_clean() {
+    if !(root() && tool("e2fsck")) {
+        return;
+    }
+    for layout in images() {
+        let work = tempfile::tempdir().unwrap();
+        let image = work.path().join("rootfs.ext4");
+        flatten_layout(&layout, &image);
+        assert_clean(&image);
+        let mount = LoopMount::new(&image, true);
+        write_and_remove(mount.path());
+        mount.unmount();
+        assert_clean(&image);
+    }
+}
+
+fn write_and_remove(root: &Path) {
+    let folder = root.join("written");
+    fs::create_dir(&folder).unwrap();
+    for number in 0..2000 {
+        fs::write(
+            folder.join(format!("file-{number:05}")),
+            vec![7; number * 3],
+        )
+        .unwrap();
+    }
+    fs::write(root.join("large"), vec![9; 8 << 20]).unwrap();
+    for number in (0..2000).step_by(2) {
+        fs::remove_file(folder.join(format!("file-{number:05}"))).unwrap();
+    }
+    fs::rename(root.join("large"), folder.join("moved")).unwrap();
+}
+
+#[test]
+fn user_mode_linux_writes_to_it_and_it_stays_clean() {
+    if !(tool("linux.uml") && tool("e2fsck")) {
+        return;
+    }
+    let work = tempfile::tempdir().unwrap();
+    let image = work.path().join("rootfs.ext4");
+    flatten_layout(&sample_image(), &image);
+    let console = user_mode_linux(
+        &image,
+        work.path(),
+        "cat /mnt/disk/etc/motd\n\
+         for i in $(seq 500); do echo $i >/mnt/disk/tmp/file-$i; done\n\
+         rm /mnt/disk/tmp/file-1*\n\
+         test $(stat -c %h /mnt/disk/bin/greet) = 2",
+    );
+    assert!(
+        console.contains("This greeting is from layer 2."),
+        "{console}"
+    );
+    assert_clean(&image);
+}
+
+#[test]
+fn it_grows_and_shrinks_offline() {
+    if !(tool("resize2fs") && tool("e2fsck")) {
+        return;
+    }
+    for layout in images() {
+        let work = tempfile::tempdir().unwrap();
+        let image = work.path().join("rootfs.ext4");
+        flatten_layout(&layout, &image);
+        for size in ["3G", "20G", "700M"] {
+            succeed(
+                Command::new("/sbin/resize2fs")
+                    .arg("-f")
+                    .arg(&image)
+                    .arg(size),
+            );
+            assert_clean(&image);
+        }
+    }
+}
+
+#[track_caller]
+fn assert_clean(image: &Path) {
+    let said = succeed(Command::new("/sbin/e2fsck").arg("-fn").arg(image));
+    for complaint in ["Fix?", "differences", "ERROR", "WARNING", "optimi"] {
+        assert!(!said.contains(complaint), "{said}");
+    }
+}
