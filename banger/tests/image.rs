@@ -625,7 +625,9 @@ fn a_damaged_record_is_told_and_can_be_removed() {
 fn a_kernel_that_an_unmanaged_image_uses_stays() {
     let home = Home::new();
     let kernel = Name::parse("cloud").unwrap();
-    home.catalog.import(&kernel, &kernel_paths(&home)).unwrap();
+    home.catalog
+        .import(&kernel, &kernel_paths(&home), &|| false)
+        .unwrap();
     let by_reference = KernelRequest {
         reference: Some("cloud".into()),
         ..Default::default()

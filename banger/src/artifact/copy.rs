@@ -9,10 +9,13 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use super::{failed, wrong_kind};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Bytes moved by one read and write where the kernel cannot copy by itself.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// Bytes copied between two looks at whether to go on.
+const RANGE_BYTES: u64 = 16 << 20;
 
 /// How a copy came to be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,12 +28,18 @@ pub enum CopyMethod {
 
 /// Copies a regular file to a path that must not exist, with its permission bits, and syncs it.
 ///
-/// Symbolic links to the source are followed: an artifact is what the path leads to.
+/// Symbolic links to the source are followed: an artifact is what the path leads to. `is_cancelled` is
+/// asked every few MiB.
 ///
 /// # Errors
 ///
-/// The source is not a regular file or cannot be read, the target exists, or the disk is full.
-pub fn copy_file(source: &Path, target: &Path) -> Result<CopyMethod, Error> {
+/// The source is not a regular file or cannot be read, the target exists, or the disk is full;
+/// [`ErrorKind::Interrupted`] when cancelled.
+pub fn copy_file(
+    source: &Path,
+    target: &Path,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<CopyMethod, Error> {
     // Without O_NONBLOCK, opening a fifo would wait for a writer.
     let reader = OpenOptions::new()
         .read(true)
@@ -52,8 +61,17 @@ pub fn copy_file(source: &Path, target: &Path) -> Result<CopyMethod, Error> {
     let method = match rustix::fs::ioctl_ficlone(&writer, &reader) {
         Ok(()) => CopyMethod::Reflink,
         Err(_) => {
-            copy_data(&reader, &writer, metadata.len())
-                .map_err(|error| failed(&format!("copy {} to", source.display()), target, error))?;
+            copy_data(&reader, &writer, metadata.len(), is_cancelled).map_err(|failure| {
+                match failure {
+                    Failure::Io(error) => {
+                        failed(&format!("copy {} to", source.display()), target, error)
+                    }
+                    Failure::Cancelled => {
+                        let message = format!("the copy of {} was interrupted", source.display());
+                        Error::new(ErrorKind::Interrupted, message)
+                    }
+                }
+            })?;
             CopyMethod::Data
         }
     };
@@ -72,12 +90,31 @@ fn nonblocking() -> i32 {
         .expect("O_NONBLOCK is a single low bit")
 }
 
-fn copy_data(reader: &File, writer: &File, length: u64) -> io::Result<()> {
+enum Failure {
+    Io(io::Error),
+    Cancelled,
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn copy_data(
+    reader: &File,
+    writer: &File,
+    length: u64,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<(), Failure> {
     writer.set_len(length)?;
     let mut position = 0;
     while let Some((start, end)) = next_data(reader, position, length)? {
-        copy_range(reader, writer, start, end)?;
-        position = end;
+        if is_cancelled() {
+            return Err(Failure::Cancelled);
+        }
+        position = end.min(start.saturating_add(RANGE_BYTES));
+        copy_range(reader, writer, start, position)?;
     }
     Ok(())
 }
@@ -165,7 +202,7 @@ mod tests {
         let (source, target) = (folder.path().join("a"), folder.path().join("b"));
         let parts = sparse_file(&source);
         fs::set_permissions(&source, fs::Permissions::from_mode(0o444)).unwrap();
-        copy_file(&source, &target).unwrap();
+        copy_file(&source, &target, &|| false).unwrap();
         let copy = File::open(&target).unwrap();
         for (offset, bytes) in parts {
             let mut read = vec![0; bytes.len()];
@@ -208,7 +245,7 @@ mod tests {
             0,
         )
         .unwrap();
-        let error = copy_file(&fifo, &folder.path().join("copy")).unwrap_err();
+        let error = copy_file(&fifo, &folder.path().join("copy"), &|| false).unwrap_err();
         assert!(
             error.to_string().ends_with("is not a regular file"),
             "{error}"
@@ -217,13 +254,25 @@ mod tests {
     }
 
     #[test]
+    fn a_cancelled_copy_is_interrupted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&source, vec![1; 1 << 20]).unwrap();
+        // Where blocks can be shared, the copy is done at once.
+        match copy_file(&source, &target, &|| true) {
+            Ok(method) => assert_eq!(method, CopyMethod::Reflink),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Interrupted),
+        }
+    }
+
+    #[test]
     fn an_existing_target_stays() {
         let folder = tempfile::tempdir().unwrap();
         let (source, target) = (folder.path().join("a"), folder.path().join("b"));
         fs::write(&source, b"new").unwrap();
         fs::write(&target, b"old").unwrap();
-        let error = copy_file(&source, &target).unwrap_err();
-        assert_eq!(error.kind(), crate::error::ErrorKind::Exists);
+        let error = copy_file(&source, &target, &|| false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Exists);
         assert_eq!(fs::read(&target).unwrap(), b"old");
     }
 }

@@ -18,18 +18,28 @@ pub struct TreeSummary {
 }
 
 /// Copies a directory to a path that must not exist: modes, symbolic links as they are, names that
-/// share a file still share it. Everything is synced.
+/// share a file still share it. Everything is synced. `is_cancelled` is asked at every file.
 ///
 /// # Errors
 ///
 /// The source is no directory, holds a device, fifo or socket, or cannot be read; the target exists
 /// or the disk is full. What was copied by then is left to the caller, who made the staging directory.
-pub fn copy_tree(source: &Path, target: &Path) -> Result<TreeSummary, Error> {
+pub fn copy_tree(
+    source: &Path,
+    target: &Path,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<TreeSummary, Error> {
     let metadata = fs::metadata(source).map_err(|error| failed("read", source, error))?;
     if !metadata.is_dir() {
         return Err(wrong_kind(source, "a directory"));
     }
-    let mut copy = TreeCopy::default();
+    let mut copy = TreeCopy {
+        is_cancelled,
+        waiting: Vec::new(),
+        directories: Vec::new(),
+        links: HashMap::new(),
+        summary: TreeSummary::default(),
+    };
     copy.directory(source.to_path_buf(), target.to_path_buf(), metadata.mode())?;
     while let Some((from, to)) = copy.waiting.pop() {
         copy.entries(&from, &to)?;
@@ -37,8 +47,8 @@ pub fn copy_tree(source: &Path, target: &Path) -> Result<TreeSummary, Error> {
     copy.finish()
 }
 
-#[derive(Default)]
-struct TreeCopy {
+struct TreeCopy<'a> {
+    is_cancelled: &'a dyn Fn() -> bool,
     waiting: Vec<(PathBuf, PathBuf)>,
     /// The copies made so far, parents before children, with the mode each is to have at the end.
     directories: Vec<(PathBuf, u32)>,
@@ -47,7 +57,7 @@ struct TreeCopy {
     summary: TreeSummary,
 }
 
-impl TreeCopy {
+impl TreeCopy<'_> {
     fn directory(&mut self, from: PathBuf, to: PathBuf, mode: u32) -> Result<(), Error> {
         fs::DirBuilder::new()
             .mode(0o700)
@@ -87,7 +97,7 @@ impl TreeCopy {
         if let Some(first) = self.links.get(&key) {
             return fs::hard_link(first, &to).map_err(|error| failed("link", &to, error));
         }
-        copy_file(from, &to)?;
+        copy_file(from, &to, self.is_cancelled)?;
         self.summary.files += 1;
         self.summary.bytes = self.summary.bytes.saturating_add(metadata.len());
         if metadata.nlink() > 1 {
@@ -129,7 +139,7 @@ mod tests {
         std::os::unix::fs::symlink("/usr/src/none", source.join("build")).unwrap();
         fs::set_permissions(source.join("kernel"), Permissions::from_mode(0o555)).unwrap();
 
-        let summary = copy_tree(&source, &target).unwrap();
+        let summary = copy_tree(&source, &target, &|| false).unwrap();
         assert_eq!((summary.files, summary.bytes), (1, 6));
         let one = fs::metadata(target.join("kernel/one.ko")).unwrap();
         let two = fs::metadata(target.join("kernel/drivers/two.ko")).unwrap();
@@ -151,13 +161,18 @@ mod tests {
         let source = folder.path().join("a");
         fs::create_dir(&source).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(source.join("socket")).unwrap();
-        let error = copy_tree(&source, &folder.path().join("b")).unwrap_err();
+        let error = copy_tree(&source, &folder.path().join("b"), &|| false).unwrap_err();
         assert!(error.to_string().contains("socket is not"), "{error}");
         fs::write(folder.path().join("file"), b"").unwrap();
-        let error = copy_tree(&folder.path().join("file"), &folder.path().join("c")).unwrap_err();
+        let error = copy_tree(
+            &folder.path().join("file"),
+            &folder.path().join("c"),
+            &|| false,
+        )
+        .unwrap_err();
         assert!(error.to_string().ends_with("is not a directory"), "{error}");
         let missing = folder.path().join("missing");
-        let error = copy_tree(&missing, &folder.path().join("d")).unwrap_err();
+        let error = copy_tree(&missing, &folder.path().join("d"), &|| false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
 }

@@ -30,7 +30,7 @@ pub fn promote(store: &Store, selector: &str, observer: &dyn Observer) -> Result
     check(&sources)?;
     let staging = store.stage_again(&image)?;
     observer.step(Step::Stage);
-    let artifacts = copy(&sources, staging.path())?;
+    let artifacts = copy(&sources, staging.path(), &|| observer.is_cancelled())?;
     for name in [MANIFEST_FILE, CONFIG_FILE, PACKAGES_FILE] {
         carry(image.directory(), staging.path(), name)?;
     }
@@ -75,12 +75,16 @@ fn check(sources: &Artifacts) -> Result<(), Error> {
     })
 }
 
-fn copy(sources: &Artifacts, directory: &Path) -> Result<Artifacts, Error> {
+fn copy(
+    sources: &Artifacts,
+    directory: &Path,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Artifacts, Error> {
     let file = |source: Option<&PathBuf>, name: &str| -> Result<Option<PathBuf>, Error> {
         let Some(source) = source else {
             return Ok(None);
         };
-        copy_file(source, &directory.join(name))?;
+        copy_file(source, &directory.join(name), is_cancelled)?;
         Ok(Some(name.into()))
     };
     file(Some(&sources.rootfs), ROOTFS_FILE)?;
@@ -91,7 +95,7 @@ fn copy(sources: &Artifacts, directory: &Path) -> Result<Artifacts, Error> {
         work_seed: file(sources.work_seed.as_ref(), WORK_SEED_FILE)?,
         modules: match &sources.modules {
             Some(source) => {
-                copy_tree(source, &directory.join(MODULES_DIRECTORY))?;
+                copy_tree(source, &directory.join(MODULES_DIRECTORY), is_cancelled)?;
                 Some(MODULES_DIRECTORY.into())
             }
             None => None,

@@ -68,7 +68,7 @@ pub trait Observer {
     /// A step begins.
     fn step(&self, _step: Step) {}
 
-    /// Whether the operation is to end; asked at each step.
+    /// Whether the operation is to end; asked at each step, and while files are copied.
     fn is_cancelled(&self) -> bool {
         false
     }
@@ -202,7 +202,7 @@ pub fn pull(
     begin(observer, Step::Stage)?;
     check_architecture(&plan, &flattened)?;
     if let Some(kernel) = &plan.kernel {
-        copy_kernel(kernel, staging.path())?;
+        copy_kernel(kernel, staging.path(), &|| observer.is_cancelled())?;
     }
     let (record, warnings) = describe(id, &plan, request, flattened, staging.path())?;
     begin(observer, Step::Publish)?;

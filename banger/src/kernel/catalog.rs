@@ -107,8 +107,13 @@ impl Catalog {
     /// # Errors
     ///
     /// [`ErrorKind::Exists`] when the name is taken; everything that is wrong with the kernel; the
-    /// copy failed, and nothing of it is left.
-    pub fn import(&self, name: &Name, request: &KernelRequest) -> Result<KernelEntry, Error> {
+    /// copy failed or was cancelled, and nothing of it is left.
+    pub fn import(
+        &self,
+        name: &Name,
+        request: &KernelRequest,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<KernelEntry, Error> {
         self.check_name(name)?;
         let mut problems = Problems::default();
         let found = resolve(self, request, None, &mut problems);
@@ -128,7 +133,7 @@ impl Catalog {
         }
         let staging = lock.stage(&ImageId::fresh().to_string(), Some(name))?;
         drop(lock);
-        copy_kernel(&found, staging.path())?;
+        copy_kernel(&found, staging.path(), is_cancelled)?;
         let record = KernelRecord {
             schema: CATALOG_SCHEMA_VERSION,
             name: name.clone(),
@@ -220,7 +225,13 @@ impl Catalog {
             )
             .with_hint("use the banger that wrote it, or a later one"));
         }
-        let record = serde_json::from_slice(&bytes).map_err(malformed)?;
+        let record: KernelRecord = serde_json::from_slice(&bytes).map_err(malformed)?;
+        if record.name.as_str() != entry {
+            return Err(Error::new(
+                ErrorKind::Integrity,
+                format!("{} is the record of kernel {}", path.display(), record.name),
+            ));
+        }
         Ok(KernelEntry { directory, record })
     }
 
@@ -259,13 +270,17 @@ impl Catalog {
 }
 
 /// Copies a kernel's files into a directory, under the names that every directory of the store uses.
-pub(crate) fn copy_kernel(found: &ResolvedKernel, target: &Path) -> Result<(), Error> {
-    copy_file(&found.kernel, &target.join(KERNEL_FILE))?;
+pub(crate) fn copy_kernel(
+    found: &ResolvedKernel,
+    target: &Path,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<(), Error> {
+    copy_file(&found.kernel, &target.join(KERNEL_FILE), is_cancelled)?;
     if let Some(initrd) = &found.initrd {
-        copy_file(initrd, &target.join(INITRD_FILE))?;
+        copy_file(initrd, &target.join(INITRD_FILE), is_cancelled)?;
     }
     if let Some(modules) = &found.modules {
-        copy_tree(modules, &target.join(MODULES_DIRECTORY))?;
+        copy_tree(modules, &target.join(MODULES_DIRECTORY), is_cancelled)?;
     }
     Ok(())
 }

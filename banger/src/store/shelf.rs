@@ -68,11 +68,7 @@ impl Shelf {
 
     /// Makes the shelf where it is missing and takes its lock, waiting for whoever holds it.
     pub(crate) fn lock(&self) -> Result<ShelfLock<'_>, Error> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.path)
-            .map_err(|error| failed("create", &self.path, error))?;
+        self.make()?;
         let path = self.path.join(".lock");
         let file = OpenOptions::new()
             .read(true)
@@ -94,6 +90,29 @@ impl Shelf {
                 Err(error) => return Err(failed("lock", &path, error.into())),
             }
         }
+    }
+
+    /// Makes the shelf and what is missing above it, durably.
+    fn make(&self) -> Result<(), Error> {
+        let missing: Vec<&Path> = self
+            .path
+            .ancestors()
+            .take_while(|path| !path.exists())
+            .collect();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.path)
+            .map_err(|error| failed("create", &self.path, error))?;
+        for made in missing {
+            if let Some(parent) = made
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+            {
+                sync_directory(parent)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes what killed runs have left. What cannot be removed now is tried again next time.
