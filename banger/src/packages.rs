@@ -3,7 +3,7 @@
 //! The manifest is text: a line `name version architecture` a package, sorted, each once; then a line
 //! `#feature:NAME` for each feature that was asked for. Its SHA-256 is what is recorded.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -30,6 +30,17 @@ pub enum PackageSource {
     Rpm,
     /// A list that was given.
     List,
+}
+
+impl fmt::Display for PackageSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Dpkg => "dpkg",
+            Self::Apk => "apk",
+            Self::Rpm => "rpm",
+            Self::List => "list",
+        })
+    }
 }
 
 /// What is recorded of an image's packages.

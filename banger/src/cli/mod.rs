@@ -1,10 +1,15 @@
 //! The command line: arguments as typed are parsed here, and each command's file gives them meaning.
 
+mod completion;
 mod flatten;
+mod image;
 mod interrupt;
+mod kernel;
+mod places;
 mod progress;
 mod report;
 mod source;
+mod table;
 
 use std::process::ExitCode;
 
@@ -60,6 +65,10 @@ enum Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     Flatten(flatten::Arguments),
+    Image(image::Arguments),
+    Kernel(kernel::Arguments),
+    Completion(completion::Completion),
+    Man(completion::Man),
 }
 
 /// Parses the arguments, runs the command and reports how it went.
@@ -67,6 +76,10 @@ pub(crate) fn main() -> ExitCode {
     let Arguments { global, command } = Arguments::parse();
     let outcome: Result<(), Error> = match command {
         Command::Flatten(arguments) => arguments.run(&global),
+        Command::Image(arguments) => arguments.run(&global),
+        Command::Kernel(arguments) => arguments.run(&global),
+        Command::Completion(arguments) => arguments.run(),
+        Command::Man(arguments) => arguments.run(&global),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@
 mod boot_config;
 mod facts;
 mod name;
+mod pipeline;
 mod promote;
 mod pull;
 mod register;
@@ -13,6 +14,7 @@ mod show;
 
 pub use boot_config::{BootConfig, Machine, Vmm, boot_config};
 pub use name::default_name;
+pub use pipeline::Pipeline;
 pub use promote::promote;
 pub use pull::{
     FlattenRequest, Flattened, Flattener, Observer, PackagesRequest, PullRequest, Step, pull,

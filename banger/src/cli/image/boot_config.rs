@@ -1,0 +1,83 @@
+//! `banger image boot-config`.
+
+use banger::Error;
+use banger::image::{self, BootConfig, Machine};
+use banger::size::{format_size, parse_size};
+use clap::ValueEnum;
+use serde_json::json;
+
+use crate::cli::places::Shelves;
+use crate::cli::{Format, Global, report};
+
+/// Print what boots an image: a configuration or a command line
+///
+/// The VM writes to the image's own root filesystem. To start several, give each a copy.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Image: its name, or the beginning of its id
+    image: String,
+    /// Virtual machine monitor
+    #[arg(long, value_enum)]
+    vmm: Vmm,
+    /// Memory of the machine
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory, default_value = "512M")]
+    memory: u64,
+    /// Processors of the machine
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    cpus: u32,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  eval \"$(banger image boot-config debian --vmm qemu --memory 2G --cpus 2)\"
+  banger image boot-config debian --vmm firecracker > vm.json
+  firecracker --no-api --config-file vm.json";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Vmm {
+    /// A file for --config-file
+    Firecracker,
+    /// A command line
+    CloudHypervisor,
+    /// A command line
+    Qemu,
+}
+
+/// The size in MiB.
+fn parse_memory(text: &str) -> Result<u64, String> {
+    const MIB: u64 = 1 << 20;
+    let bytes = parse_size(text)?;
+    match bytes >= 16 * MIB {
+        true => Ok(bytes / MIB),
+        false => Err(format!(
+            "{} is below the 16 MiB that Linux needs",
+            format_size(bytes)
+        )),
+    }
+}
+
+impl Arguments {
+    pub(super) fn run(self, shelves: &Shelves, global: &Global) -> Result<(), Error> {
+        let image = shelves.store.find(&self.image)?;
+        let vmm = match self.vmm {
+            Vmm::Firecracker => image::Vmm::Firecracker,
+            Vmm::CloudHypervisor => image::Vmm::CloudHypervisor,
+            Vmm::Qemu => image::Vmm::Qemu,
+        };
+        let machine = Machine {
+            memory_mib: self.memory,
+            cpus: self.cpus,
+        };
+        let (config, warnings) = image::boot_config(&image, vmm, machine)?;
+        for warning in &warnings {
+            report::warning(warning);
+        }
+        match (global.format, &config) {
+            (Format::Text, _) | (_, BootConfig::File(_)) => report::result(&format!("{config}\n")),
+            (Format::Json, BootConfig::Command(words)) => {
+                report::result_json(&json!({ "command": words }))
+            }
+        }
+    }
+}

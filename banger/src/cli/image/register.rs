@@ -1,0 +1,44 @@
+//! `banger image register`.
+
+use std::path::PathBuf;
+
+use banger::Error;
+use banger::image::{self, RegisterRequest};
+use banger::store::Name;
+
+use super::report_made;
+use crate::cli::Global;
+use crate::cli::kernel::KernelArguments;
+use crate::cli::places::Shelves;
+
+/// Record an image whose files stay where they are
+///
+/// Nothing is copied: the files remain yours, and removing the image removes its record only. Use
+/// `banger image promote` to copy them into the store later.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Name of the image
+    #[arg(long, value_parser = Name::parse)]
+    name: Name,
+    /// Root filesystem: a file or a block device
+    #[arg(long, value_name = "FILE")]
+    rootfs: PathBuf,
+    #[command(flatten)]
+    kernel: KernelArguments,
+    /// File from which work disks of VMs are seeded
+    #[arg(long, value_name = "FILE")]
+    work_seed: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub(super) fn run(self, shelves: &Shelves, global: &Global) -> Result<(), Error> {
+        let request = RegisterRequest {
+            name: self.name,
+            rootfs: self.rootfs,
+            work_seed: self.work_seed,
+            kernel: self.kernel.request(),
+        };
+        let made = image::register(&shelves.store, &shelves.catalog, &request)?;
+        report_made(&shelves.store, &made, global)
+    }
+}

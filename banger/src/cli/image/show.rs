@@ -1,0 +1,138 @@
+//! `banger image show`.
+
+use banger::Error;
+use banger::image::{self, PackagesCheck, Report};
+use banger::size::{format_count, format_size};
+use banger::store::ImageRecord;
+
+use super::report_image;
+use crate::cli::Global;
+use crate::cli::kernel::facts_rows;
+use crate::cli::places::Shelves;
+use crate::cli::report;
+use crate::cli::table::fields;
+
+/// Show what is known of an image
+///
+/// Looks at its files too: what is missing, how much of the disk they take, and whether the root
+/// filesystem still holds the packages that it was made with.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Image: its name, or the beginning of its id
+    image: String,
+}
+
+impl Arguments {
+    pub(super) fn run(self, shelves: &Shelves, global: &Global) -> Result<(), Error> {
+        let found = image::show(&shelves.store, &self.image)?;
+        for missing in &found.missing {
+            report::warning(&format!(
+                "{} is missing: {}",
+                missing.artifact,
+                missing.path.display()
+            ));
+        }
+        if let PackagesCheck::Differs { .. } = found.packages_check {
+            report::warning("the packages are no longer those on record");
+        }
+        match global.quiet {
+            true => report::result(&format!("{}\n", found.record.id)),
+            false => report_image(&found, global.format),
+        }
+    }
+}
+
+/// The report for people.
+pub(super) fn text(found: &Report) -> String {
+    let record = &found.record;
+    let mut rows = vec![
+        ("name", record.name.to_string()),
+        ("id", record.id.to_string()),
+    ];
+    let mut optional = |name, value: &Option<String>| {
+        rows.extend(value.iter().map(|value| (name, value.clone())));
+    };
+    optional("reference", &record.reference);
+    optional("digest", &record.digest);
+    optional("platform", &record.platform);
+    optional("filesystem", &record.filesystem_uuid);
+    rows.push(("size", sizes(found)));
+    rows.push(("created", record.created.clone()));
+    rows.push(("managed", if record.managed { "yes" } else { "no" }.into()));
+    rows.push(("rootfs", found.paths.rootfs.display().to_string()));
+    for (name, path) in [
+        ("kernel", &found.paths.kernel),
+        ("initrd", &found.paths.initrd),
+        ("modules", &found.paths.modules),
+        ("work-seed", &found.paths.work_seed),
+    ] {
+        rows.extend(path.iter().map(|path| (name, path.display().to_string())));
+    }
+    rows.extend(record.kernel.iter().flat_map(facts_rows));
+    rows.extend(boot_rows(record));
+    rows.extend(packages_row(found));
+    fields(&rows)
+}
+
+fn sizes(found: &Report) -> String {
+    let mut text = format_size(found.record.sizes.rootfs_bytes);
+    if let Some(content) = found.record.sizes.content_bytes {
+        text.push_str(&format!(", {} of it content", format_size(content)));
+    }
+    if let Some(disk) = found.rootfs_disk_bytes {
+        text.push_str(&format!(", {} on disk", format_size(disk)));
+    }
+    text
+}
+
+fn boot_rows(record: &ImageRecord) -> Vec<(&'static str, String)> {
+    let Some(boot) = &record.boot else {
+        return vec![("boots", "unknown: the filesystem could not be read".into())];
+    };
+    let verdict = if boot.bootable { "yes" } else { "no" };
+    let mut rows = vec![("boots", format!("{verdict}: {}", boot.reason))];
+    if let Some(init) = &boot.init {
+        let systemd = if boot.systemd { ", systemd" } else { "" };
+        let target = boot.init_target.as_ref().filter(|target| *target != init);
+        let target = target.map_or(String::new(), |target| format!(" -> {target}"));
+        rows.push(("init", format!("{init}{target}{systemd}")));
+    }
+    rows.extend(boot.shell.iter().map(|shell| ("shell", shell.clone())));
+    let runtime = &boot.runtime;
+    for (name, words) in [("entrypoint", &runtime.entrypoint), ("cmd", &runtime.cmd)] {
+        if !words.is_empty() {
+            rows.push((name, words.join(" ")));
+        }
+    }
+    rows.extend(runtime.env.iter().map(|variable| ("env", variable.clone())));
+    rows.extend(runtime.user.iter().map(|user| ("user", user.clone())));
+    rows.extend(
+        runtime
+            .working_dir
+            .iter()
+            .map(|path| ("workdir", path.clone())),
+    );
+    rows.push(("cmdline", boot.command_line.clone()));
+    rows
+}
+
+fn packages_row(found: &Report) -> Option<(&'static str, String)> {
+    let packages = found.record.packages.as_ref()?;
+    let count = packages
+        .count
+        .map_or(String::new(), |count| format!("{} ", format_count(count)));
+    let features = match packages.features.is_empty() {
+        true => String::new(),
+        false => format!(" (features: {})", packages.features.join(", ")),
+    };
+    let state = match &found.packages_check {
+        PackagesCheck::None => String::new(),
+        PackagesCheck::Matches => ", unchanged".into(),
+        PackagesCheck::Differs { .. } => ", no longer those on record".into(),
+        PackagesCheck::Unknown { reason } => format!(", whether unchanged is unknown: {reason}"),
+    };
+    Some((
+        "packages",
+        format!("{count}{}{features}{state}", packages.source),
+    ))
+}

@@ -1,0 +1,257 @@
+//! `banger kernel`: the catalog of kernels; and the arguments by which other commands name one.
+
+use std::path::PathBuf;
+
+use banger::Error;
+use banger::kernel::{KernelEntry, KernelFacts, KernelRequest, usable_disks};
+use banger::store::Name;
+use clap::Subcommand;
+use oci_flatten::flatten::CancellationToken;
+use serde_json::{Value, json};
+
+use super::places::Shelves;
+use super::table::{fields, table};
+use super::{Format, Global, interrupt, report};
+
+/// Import, list and remove the kernels that images boot with
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a kernel and copy it into the catalog
+    ///
+    /// The file may be an ELF vmlinux, a bzImage, an arm64 or RISC-V Image, or an EFI zboot image. With
+    /// its module directory, banger knows which drivers it has, and whether it needs an initrd.
+    Import {
+        /// Name of the kernel
+        #[arg(value_parser = Name::parse)]
+        name: Name,
+        #[command(flatten)]
+        files: KernelFiles,
+    },
+    /// List the kernels
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show what is known of a kernel
+    Show {
+        /// Name of the kernel
+        name: String,
+    },
+    /// Remove a kernel
+    ///
+    /// Images that were pulled or promoted have their own copy. A kernel that a registered image uses
+    /// stays.
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// Names of the kernels
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+}
+
+/// The files of a kernel.
+#[derive(Debug, clap::Args)]
+struct KernelFiles {
+    /// Kernel file
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// Initial RAM disk of the kernel
+    #[arg(long, value_name = "FILE")]
+    initrd: Option<PathBuf>,
+    /// Module directory of the kernel, such as /lib/modules/6.1.0
+    #[arg(long, value_name = "DIR")]
+    modules: Option<PathBuf>,
+}
+
+/// The kernel of an image, as typed: one of the catalog, or its files.
+#[derive(Debug, clap::Args)]
+pub(super) struct KernelArguments {
+    /// Kernel of the catalog; excludes --kernel, --initrd and --modules
+    #[arg(long, value_name = "NAME")]
+    kernel_ref: Option<String>,
+    #[command(flatten)]
+    files: KernelFiles,
+}
+
+impl KernelArguments {
+    /// What is asked for. Whether it fits together is found out with everything else that may be wrong.
+    pub(super) fn request(self) -> KernelRequest {
+        KernelRequest {
+            reference: self.kernel_ref,
+            ..self.files.request()
+        }
+    }
+}
+
+impl KernelFiles {
+    fn request(self) -> KernelRequest {
+        KernelRequest {
+            reference: None,
+            kernel: self.kernel,
+            initrd: self.initrd,
+            modules: self.modules,
+        }
+    }
+}
+
+impl Arguments {
+    pub(super) fn run(self, global: &Global) -> Result<(), Error> {
+        let shelves = Shelves::here()?;
+        match self.command {
+            Command::Import { name, files } => {
+                let (catalog, request) = (shelves.catalog, files.request());
+                let cancellation = CancellationToken::new();
+                let entry = interrupt::run(&cancellation, async {
+                    let watched = cancellation.clone();
+                    let import =
+                        move || catalog.import(&name, &request, &|| watched.is_cancelled());
+                    interrupt::blocking(import).await
+                })?;
+                for warning in &entry.record().warnings {
+                    report::warning(warning);
+                }
+                report_kernel(&entry, global)
+            }
+            Command::List => list(&shelves, global),
+            Command::Show { name } => report_kernel(&shelves.catalog.find(&name)?, global),
+            Command::Remove { names } => remove(&shelves, &names, global),
+        }
+    }
+}
+
+fn report_kernel(entry: &KernelEntry, global: &Global) -> Result<(), Error> {
+    match global.format {
+        _ if global.quiet => report::result(&format!("{}\n", entry.record().name)),
+        Format::Text => report::result(&text(entry)),
+        Format::Json => report::result_json(&document(entry)),
+    }
+}
+
+fn text(entry: &KernelEntry) -> String {
+    let record = entry.record();
+    let mut rows = vec![
+        ("name", record.name.to_string()),
+        ("created", record.created.clone()),
+    ];
+    let files = entry.resolved();
+    rows.push(("kernel", files.kernel.display().to_string()));
+    for (name, path) in [("initrd", &files.initrd), ("modules", &files.modules)] {
+        rows.extend(path.iter().map(|path| (name, path.display().to_string())));
+    }
+    rows.extend(facts_rows(&record.facts));
+    let usable = usable_disks(&record.facts.drivers, record.initrd);
+    let disks: Vec<String> = usable.iter().map(ToString::to_string).collect();
+    rows.push((
+        "boots from",
+        match disks.is_empty() {
+            true => "unknown: import it with --modules to find out".into(),
+            false => disks.join(", "),
+        },
+    ));
+    rows.extend(
+        record
+            .warnings
+            .iter()
+            .map(|warning| ("warning", warning.clone())),
+    );
+    fields(&rows)
+}
+
+/// What is known of a kernel, for people.
+pub(super) fn facts_rows(facts: &KernelFacts) -> Vec<(&'static str, String)> {
+    let drivers = &facts.drivers;
+    let mut rows = Vec::new();
+    rows.extend(
+        facts
+            .release
+            .iter()
+            .map(|release| ("release", release.clone())),
+    );
+    let pvh = if facts.pvh { ", PVH" } else { "" };
+    rows.push((
+        "format",
+        format!(
+            "{}, {}, {}{pvh}",
+            facts.format, facts.compression, facts.architecture
+        ),
+    ));
+    rows.push((
+        "drivers",
+        format!(
+            "ext4 {}, virtio_blk {}, virtio_pci {}, virtio_mmio {}, nvme {}",
+            drivers.ext4, drivers.virtio_blk, drivers.virtio_pci, drivers.virtio_mmio, drivers.nvme
+        ),
+    ));
+    rows
+}
+
+fn document(entry: &KernelEntry) -> Value {
+    let mut value = json!(entry.record());
+    value["directory"] = json!(entry.directory());
+    value
+}
+
+fn list(shelves: &Shelves, global: &Global) -> Result<(), Error> {
+    let listing = shelves.catalog.list()?;
+    for (name, error) in &listing.unreadable {
+        report::warning(&format!("kernel {name}: {error}"));
+    }
+    match global.format {
+        _ if global.quiet => {
+            let names = listing.kernels.iter();
+            let lines: String = names
+                .map(|entry| format!("{}\n", entry.record().name))
+                .collect();
+            report::result(&lines)
+        }
+        Format::Text => {
+            let rows: Vec<[String; 6]> = listing.kernels.iter().map(row).collect();
+            let header = ["NAME", "RELEASE", "ARCH", "FORMAT", "INITRD", "MODULES"];
+            report::result(&table(header, &rows))
+        }
+        Format::Json => {
+            let kernels: Vec<Value> = listing.kernels.iter().map(document).collect();
+            let unreadable: Vec<Value> = listing
+                .unreadable
+                .iter()
+                .map(|(name, error)| json!({"name": name, "error": error.to_string()}))
+                .collect();
+            report::result_json(&json!({ "kernels": kernels, "unreadable": unreadable }))
+        }
+    }
+}
+
+fn row(entry: &KernelEntry) -> [String; 6] {
+    let record = entry.record();
+    let yes = |present: bool| if present { "yes" } else { "no" }.to_owned();
+    [
+        record.name.to_string(),
+        record.facts.release.clone().unwrap_or_else(|| "-".into()),
+        record.facts.architecture.to_string(),
+        record.facts.format.to_string(),
+        yes(record.initrd),
+        yes(record.modules),
+    ]
+}
+
+fn remove(shelves: &Shelves, names: &[String], global: &Global) -> Result<(), Error> {
+    for name in names {
+        shelves.catalog.find(name)?;
+    }
+    for name in names {
+        shelves.catalog.remove(&shelves.store, name)?;
+    }
+    match global.format {
+        Format::Json => report::result_json(&json!({ "removed": names })),
+        Format::Text => report::result(
+            &names
+                .iter()
+                .map(|name| format!("{name}\n"))
+                .collect::<String>(),
+        ),
+    }
+}
