@@ -58,8 +58,14 @@ pub fn run_in_guest(disk: &Path, tools: &[&str], script: &str, seconds: u32) -> 
     console
 }
 
-/// The kernel of Debian's `linux-image-cloud-amd64`, unpacked from its package and kept for later runs.
-fn cloud_kernel() -> PathBuf {
+/// The kernel of Debian's `linux-image-cloud-amd64`, unpacked from its package and kept for later runs:
+/// `boot/vmlinuz-…`, beside `lib/modules`.
+///
+/// # Panics
+///
+/// When it cannot be fetched or unpacked.
+#[must_use]
+pub fn cloud_kernel() -> PathBuf {
     let cache = std::env::temp_dir().join("banger-tests-kernel");
     let find = |folder: &Path| {
         let entries = fs::read_dir(folder.join("boot")).ok()?;
