@@ -190,3 +190,109 @@ fn legacy(name: &[u8]) -> u32 {
     }
     hash0 << 1
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "finds debugfs by the environment"
+)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// What debugfs computes for each name; it knows the unsigned hashes by number only.
+    fn oracle(algorithm: &str, seed: &str, names: &[Vec<u8>]) -> Option<Vec<NameHash>> {
+        let mut requests = tempfile::NamedTempFile::new().unwrap();
+        for name in names {
+            write!(requests, "dx_hash -h {algorithm} -s {seed} ").unwrap();
+            requests.write_all(name).unwrap();
+            requests.write_all(b"\n").unwrap();
+        }
+        let path = format!(
+            "{}:/usr/sbin:/sbin",
+            std::env::var("PATH").unwrap_or_default()
+        );
+        let output = std::process::Command::new("debugfs")
+            .arg("-f")
+            .arg(requests.path())
+            .env("PATH", path)
+            .output();
+        let Ok(output) = output else {
+            assert!(std::env::var_os("CI").is_none(), "debugfs is missing");
+            println!("skipped: debugfs is missing");
+            return None;
+        };
+        // Hash of NAME is 0x5a8e6aa2 (minor 0x6cd9d1b0)
+        let said = output.stdout;
+        let hex = |text: &[u8]| {
+            let digits: String = text
+                .iter()
+                .map(|&byte| char::from(byte))
+                .take_while(char::is_ascii_hexdigit)
+                .collect();
+            u32::from_str_radix(&digits, 16).unwrap()
+        };
+        let find = |text: &[u8], mark: &[u8]| {
+            text.windows(mark.len())
+                .position(|window| window == mark)
+                .map(|at| at + mark.len())
+        };
+        let mut rest = said.as_slice();
+        let mut hashes = Vec::new();
+        while let Some(at) = find(rest, b" is 0x") {
+            let major = hex(&rest[at..]);
+            rest = &rest[at..];
+            let minor = find(rest, b"(minor 0x").unwrap();
+            hashes.push(NameHash {
+                major,
+                minor: hex(&rest[minor..]),
+            });
+            rest = &rest[minor..];
+        }
+        Some(hashes)
+    }
+
+    #[test]
+    fn every_byte_and_many_lengths_hash_as_in_debugfs() {
+        // debugfs reads lines of at most 255 bytes, the request included.
+        const LONGEST: usize = 190;
+        // Bytes that debugfs' command line takes literally.
+        let plain = |byte: &u8| !matches!(byte, 0..=b' ' | b'"' | b'\'' | b'/' | 0x7f);
+        let bytes: Vec<u8> = (0..=255).filter(plain).collect();
+        let names: Vec<Vec<u8>> = (1..=LONGEST)
+            .map(|length| {
+                bytes
+                    .iter()
+                    .rev()
+                    .cycle()
+                    .skip(length)
+                    .take(length)
+                    .copied()
+                    .collect()
+            })
+            .collect();
+        for (algorithm, name) in [
+            (HashAlgorithm::Legacy, "3"),
+            (HashAlgorithm::HalfMd4, "4"),
+            (HashAlgorithm::Tea, "5"),
+        ] {
+            for seed in [[0; 16], *b"0123456789abcdef"] {
+                let hasher = NameHasher::new(algorithm, &seed);
+                let text = uuid::Uuid::from_bytes(seed).to_string();
+                let Some(theirs) = oracle(name, &text, &names) else {
+                    return;
+                };
+                let ours: Vec<_> = names.iter().map(|name| hasher.hash(name)).collect();
+                let differs = ours
+                    .iter()
+                    .zip(&theirs)
+                    .position(|(ours, theirs)| ours != theirs);
+                assert!(
+                    ours.len() == theirs.len() && differs.is_none(),
+                    "{name}: {differs:?}"
+                );
+            }
+        }
+    }
+}

@@ -1,62 +1,18 @@
 //! Images mounted by the kernel, where this runs as root and has loop devices.
-#![allow(clippy::print_stdout, reason = "says what was skipped")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
 
+use common::mount::{attributes, mount};
 use common::*;
 use ext4_writer::{Content, FileKind, FormatOptions, Metadata, SizeRule, Timestamp, Xattrs};
-use tempfile::TempDir;
-
-/// A mounted image, unmounted when dropped.
-struct Mount {
-    directory: TempDir,
-}
-
-impl Mount {
-    fn new(image: &Path, options: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let arguments = [
-            OsStr::new("-o"),
-            OsStr::new(options),
-            image.as_os_str(),
-            directory.path().as_os_str(),
-        ];
-        let output = run("mount", &arguments);
-        assert!(output.status.success(), "mount: {}", text(&output));
-        Self { directory }
-    }
-
-    fn path(&self, name: &[u8]) -> PathBuf {
-        self.directory.path().join(OsStr::from_bytes(name))
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        run("umount", &[self.directory.path()]);
-    }
-}
-
-fn can_mount() -> bool {
-    let can = rustix::process::geteuid().is_root() && Path::new("/dev/loop-control").exists();
-    if !can {
-        println!("skipped: mounting needs root and loop devices");
-    }
-    can
-}
 
 #[test]
 fn the_kernel_reads_what_was_written_and_writes_more() {
-    if !can_mount() {
-        return;
-    }
     let mut image = Image::new(FormatOptions::default());
     let root = image.root();
     let moments = [
@@ -133,7 +89,9 @@ fn the_kernel_reads_what_was_written_and_writes_more() {
     image.tree.insert(root, b"device", device, file()).unwrap();
     let (image, _) = image.finish();
     {
-        let mount = Mount::new(image.path(), "loop,rw");
+        let Some(mount) = mount(image.path(), "loop,rw") else {
+            return;
+        };
         for (n, &seconds) in moments.iter().enumerate() {
             let stat = mount
                 .path(format!("t{n}").as_bytes())
@@ -215,19 +173,4 @@ fn offline_resize2fs_grows_and_shrinks() {
         check_primary(image.path());
         assert!(view(image.path()).read("/body").unwrap() == body);
     }
-}
-
-fn attributes(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let mut names = vec![0_u8; 65_536];
-    let length = rustix::fs::llistxattr(path, &mut names[..]).unwrap();
-    names[..length]
-        .split(|&byte| byte == 0)
-        .filter(|name| !name.is_empty())
-        .map(|name| {
-            let mut value = vec![0_u8; 65_536];
-            let length = rustix::fs::lgetxattr(path, name, &mut value[..]).unwrap();
-            value.truncate(length);
-            (name.to_vec(), value)
-        })
-        .collect()
 }

@@ -107,6 +107,16 @@ pub(super) fn check(options: &FormatOptions) -> Result<(), OptionsError> {
     {
         return Err(OptionsError::InodeRatio { ratio });
     }
+    if let InodeRule::Count(count) = options.inodes
+        && count > u64::from(u32::MAX)
+    {
+        let limit = u64::from(u32::MAX);
+        return Err(OptionsError::OutOfRange {
+            what: "number of inodes",
+            value: count,
+            limit,
+        });
+    }
     if let SizeRule::FactorWithFloor { percent, .. } = options.size
         && !(100..=100_000).contains(&percent)
     {

@@ -268,12 +268,15 @@ impl Sizer<'_> {
     fn inodes_per_group(&self, blocks: u64, groups: u32) -> Option<u32> {
         let shape = self.places.shape;
         let needed = self.demand.census.inodes();
-        let wanted = match self.options.inodes {
+        let (wanted, needed) = match self.options.inodes {
             InodeRule::BytesPerInode(ratio) => {
                 let spare = needed.saturating_add(needed.div_ceil(4));
-                (blocks * u64::from(shape.block_size) / ratio).max(spare)
+                (
+                    (blocks * u64::from(shape.block_size) / ratio).max(spare),
+                    needed,
+                )
             }
-            InodeRule::Count(count) => count.max(needed),
+            InodeRule::Count(count) => (count.max(needed), count.max(needed)),
         };
         // Tables fill their blocks, and bitmaps their bytes.
         let step = shape.inodes_per_block().max(8);

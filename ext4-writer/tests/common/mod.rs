@@ -3,6 +3,8 @@
 #![allow(clippy::print_stdout, reason = "says what was skipped")]
 #![allow(clippy::disallowed_methods, reason = "finds tools by the environment")]
 
+pub(crate) mod mount;
+
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,0 +1,79 @@
+//! Images mounted by the kernel, where this runs as root and has loop devices.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{run, text};
+
+/// A mounted image, unmounted when dropped.
+pub(crate) struct Mount {
+    directory: TempDir,
+}
+
+impl Mount {
+    pub(crate) fn path(&self, name: &[u8]) -> PathBuf {
+        self.directory.path().join(OsStr::from_bytes(name))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        run("umount", &[self.directory.path()]);
+    }
+}
+
+/// Mounts an image; `None` where this machine cannot.
+pub(crate) fn mount(image: &Path, options: &str) -> Option<Mount> {
+    if !rustix::process::geteuid().is_root() || !Path::new("/dev/loop-control").exists() {
+        println!("skipped: mounting needs root and loop devices");
+        return None;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = [
+        OsStr::new("-o"),
+        OsStr::new(options),
+        image.as_os_str(),
+        directory.path().as_os_str(),
+    ];
+    let output = run("mount", &arguments);
+    assert!(output.status.success(), "mount: {}", text(&output));
+    Some(Mount { directory })
+}
+
+/// Adds, grows and removes files below the directory `many`, where the kernel can mount.
+pub(crate) fn writes(image: &Path, doomed: &[&str]) -> bool {
+    let Some(mount) = mount(image, "loop,rw") else {
+        return false;
+    };
+    for n in 0..500 {
+        std::fs::write(
+            mount.path(b"many").join(format!("new{n}")),
+            vec![b'n'; n * 10],
+        )
+        .unwrap();
+    }
+    for name in doomed {
+        std::fs::remove_file(mount.path(b"many").join(name)).unwrap();
+    }
+    true
+}
+
+/// The extended attributes of a file by name.
+pub(crate) fn attributes(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut names = vec![0_u8; 65_536];
+    let length = rustix::fs::llistxattr(path, &mut names[..]).unwrap();
+    names[..length]
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty())
+        .map(|name| {
+            let mut value = vec![0_u8; 65_536];
+            let length = rustix::fs::lgetxattr(path, name, &mut value[..]).unwrap();
+            value.truncate(length);
+            (name.to_vec(), value)
+        })
+        .collect()
+}
