@@ -41,9 +41,12 @@ impl MemoryDevice {
         let length = usize::try_from(state.length).expect("the image fits the address space");
         let mut out = vec![0; length];
         for (&page, bytes) in &state.pages {
+            // A shortened image may keep its last page, which then is zeros past the end.
             let start = (page * PAGE) as usize;
             let count = bytes.len().min(length.saturating_sub(start));
-            out[start..start + count].copy_from_slice(&bytes[..count]);
+            if count > 0 {
+                out[start..start + count].copy_from_slice(&bytes[..count]);
+            }
         }
         out
     }

@@ -3,6 +3,9 @@
 use super::Xattrs;
 
 /// A moment, as ext4 stores it in inodes above 128 bytes.
+///
+/// The kernel takes the whole range. e2fsck doubts the years 2310 to 2378, as old kernels wrote them for times
+/// before 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     /// Seconds from 1970, negative before.

@@ -1,0 +1,202 @@
+//! A device that fails at any one operation: the failure must come out, and the same input must give the same bytes.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::cell::Cell;
+use std::io;
+use std::ops::Range;
+
+use common::*;
+use ext4_writer::{
+    Device, Error, FileKind, FileTree, FormatOptions, ImageWriter, MemoryDevice, Metadata,
+    SizeRule, Summary, Xattrs,
+};
+
+/// Fails once, at the operation whose turn it is.
+struct Faulty {
+    inner: MemoryDevice,
+    turn: Cell<u64>,
+    fails_at: u64,
+    zeroed: bool,
+}
+
+impl Faulty {
+    fn new(fails_at: u64, zeroed: bool) -> Self {
+        Self {
+            inner: MemoryDevice::new(),
+            turn: Cell::new(0),
+            fails_at,
+            zeroed,
+        }
+    }
+
+    fn step(&self) -> io::Result<()> {
+        let turn = self.turn.get();
+        self.turn.set(turn + 1);
+        if turn == self.fails_at {
+            Err(io::Error::other("injected"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Device for Faulty {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.step()?;
+        self.inner.write_at(offset, bytes)
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.step()?;
+        self.inner.read_at(offset, bytes)
+    }
+
+    fn discard(&self, range: Range<u64>) -> io::Result<()> {
+        self.step()?;
+        self.inner.discard(range)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.step()?;
+        self.inner.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.step()
+    }
+
+    fn starts_zeroed(&self) -> bool {
+        self.zeroed
+    }
+}
+
+/// Uses everything that touches the device: reuse, compaction, attribute blocks, an index, long extent lists.
+fn build(device: &impl Device) -> Result<Summary, Error> {
+    let options = FormatOptions {
+        size: SizeRule::Shrink,
+        ..FormatOptions::default()
+    };
+    let mut writer = ImageWriter::new(device, options)?;
+    let mut tree = FileTree::new(directory()).unwrap();
+    let root = tree.root();
+    let mut store = |bytes: &[u8]| {
+        writer.begin_content(bytes.len() as u64)?;
+        writer.write_content(bytes)?;
+        writer.end_content()
+    };
+    let doomed = store(&noise(1, 300_000))?;
+    let mut contents = Vec::new();
+    for n in 0..30 {
+        contents.push(store(&noise(n, 60_000))?);
+    }
+    writer.release(doomed)?;
+    writer.begin_content(0)?;
+    for n in 0..10 {
+        writer.write_content(&noise(n, 4096))?;
+        writer.skip_content(4096)?;
+    }
+    contents.push(writer.end_content()?);
+    for (n, content) in contents.into_iter().enumerate() {
+        let name = format!("f{n}");
+        tree.insert(root, name.as_bytes(), FileKind::File(content), file())
+            .unwrap();
+    }
+    let mut xattrs = Xattrs::new();
+    xattrs.insert(b"user.long", &noise(3, 1000)).unwrap();
+    for n in 0..300 {
+        let metadata = Metadata {
+            xattrs: xattrs.clone(),
+            ..file()
+        };
+        tree.insert(root, format!("x{n}").as_bytes(), FileKind::Fifo, metadata)
+            .unwrap();
+    }
+    writer.finish(tree)
+}
+
+#[test]
+fn a_failure_of_any_operation_comes_out() {
+    for zeroed in [true, false] {
+        let whole = Faulty::new(u64::MAX, zeroed);
+        build(&whole).unwrap();
+        let operations = whole.turn.get();
+        assert!(operations > 20, "{operations}");
+        for turn in 0..operations {
+            let device = Faulty::new(turn, zeroed);
+            match build(&device) {
+                Err(Error::Device { source, .. }) => assert_eq!(source.to_string(), "injected"),
+                other => panic!("operation {turn} failed and nobody noticed: {other:?}"),
+            }
+            // The superblock is the last thing written, so nothing takes the torso for a filesystem.
+            if turn + 2 < operations {
+                let mut magic = [0; 2];
+                device.inner.read_at(1024 + 0x38, &mut magic).unwrap();
+                assert_eq!(magic, [0, 0], "operation {turn} of {operations}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let images = [(); 2].map(|()| {
+        let device = MemoryDevice::new();
+        build(&device).unwrap();
+        device.to_vec()
+    });
+    assert!(images[0] == images[1]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &images[0]).unwrap();
+    check(file.path());
+}
+
+#[test]
+fn devices_with_old_bytes_become_clean_filesystems() {
+    for size in [40_u64 << 20, 400 << 20] {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let chunk = vec![0xa5; 1 << 20];
+        for _ in 0..size >> 20 {
+            std::io::Write::write_all(&mut path.as_file(), &chunk).unwrap();
+        }
+        let device = ext4_writer::BlockDevice::new(path.reopen().unwrap()).unwrap();
+        assert_eq!(device.capacity(), size);
+        let options = FormatOptions {
+            size: SizeRule::Exact(size),
+            ..FormatOptions::default()
+        };
+        let mut writer = ImageWriter::new(&device, options).unwrap();
+        writer.begin_content(0).unwrap();
+        writer.write_content(b"new").unwrap();
+        let content = writer.end_content().unwrap();
+        let mut tree = FileTree::new(directory()).unwrap();
+        tree.insert(tree.root(), b"f", FileKind::File(content), file())
+            .unwrap();
+        writer.finish(tree).unwrap();
+        check(path.path());
+        assert_eq!(path.path().metadata().unwrap().len(), size);
+        assert_eq!(view(path.path()).read("/f").unwrap(), b"new");
+        // The kernel uses inodes and blocks that only the old bytes occupied.
+        if mount::mount(path.path(), "loop,rw").is_some_and(|mount| {
+            for n in 0..600 {
+                std::fs::write(mount.path(format!("n{n}").as_bytes()), noise(n, 9000)).unwrap();
+            }
+            true
+        }) {
+            check_primary(path.path());
+        }
+    }
+}
+
+#[test]
+fn a_device_too_small_says_so() {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    path.as_file().set_len(1 << 20).unwrap();
+    let device = ext4_writer::BlockDevice::new(path.reopen().unwrap()).unwrap();
+    let mut writer = ImageWriter::new(&device, FormatOptions::default()).unwrap();
+    writer.begin_content(0).unwrap();
+    let error = writer.write_content(&noise(1, 4 << 20)).unwrap_err();
+    assert!(error.is_no_space(), "{error}");
+}
