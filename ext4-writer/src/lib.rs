@@ -14,6 +14,7 @@ mod ids;
 mod image;
 mod options;
 mod plan;
+mod source;
 mod summary;
 mod tree;
 
@@ -25,6 +26,7 @@ pub use self::options::{
     BlockSize, Features, FormatOptions, HashAlgorithm, InodeRule, InodeSize, JournalRule,
     MountOptions, OptionsError, Reserved, SizeRule,
 };
+pub use self::source::{DirectoryOptions, SourceError, read_directory, read_tar};
 pub use self::summary::Summary;
 pub use self::tree::{
     FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, TreeError, XattrError, Xattrs,

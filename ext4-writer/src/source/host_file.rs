@@ -1,0 +1,155 @@
+//! One file of the host: its metadata, attributes and content, guarded against changes.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, FileType, SeekFrom, Stat};
+use rustix::io::Errno;
+
+use super::{DirectoryOptions, SourceError, io_error, shown};
+use crate::content::Content;
+use crate::device::Device;
+use crate::image::ImageWriter;
+use crate::tree::{Metadata, Timestamp, TreeError, Xattrs};
+
+/// What identifies a file and shows that it did not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    identity: (u64, u64),
+    kind: u32,
+    size: i64,
+    modified: (i64, u64),
+    changed: (i64, u64),
+}
+
+impl Fingerprint {
+    pub(super) fn new(stat: &Stat) -> Self {
+        Self {
+            identity: identity(stat),
+            kind: stat.st_mode & 0o170_000,
+            size: stat.st_size,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+
+    /// Fails unless `stat` shows the same file in the same state.
+    pub(super) fn check(self, stat: &Stat, path: &[u8]) -> Result<(), SourceError> {
+        if self == Self::new(stat) {
+            Ok(())
+        } else {
+            Err(SourceError::Changed { path: shown(path) })
+        }
+    }
+}
+
+pub(super) fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
+
+pub(super) fn file_type(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+pub(super) fn stat_at(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    path: &[u8],
+) -> Result<Stat, SourceError> {
+    rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|error| io_error("inspect", path, error))
+}
+
+pub(super) fn metadata(stat: &Stat, options: &DirectoryOptions, xattrs: Xattrs) -> Metadata {
+    let time = Timestamp::new(stat.st_mtime, stat.st_mtime_nsec as u32).clamped();
+    let (uid, gid) = options.owner.unwrap_or((stat.st_uid, stat.st_gid));
+    let mode = (stat.st_mode & 0o7777) as u16;
+    Metadata {
+        uid,
+        gid,
+        xattrs,
+        ..Metadata::new(mode, time)
+    }
+}
+
+/// The attributes of a file by its name in an open directory, a symbolic link's own ones where it is one.
+pub(super) fn xattrs(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    path: &[u8],
+) -> Result<Xattrs, SourceError> {
+    let failed = |error| io_error("read extended attributes of", path, error);
+    let prefix = format!("/proc/self/fd/{}/", directory.as_raw_fd());
+    let place = [prefix.as_bytes(), name].concat();
+    let mut out = Xattrs::new();
+    let mut list = vec![0; 65_536];
+    let length = match rustix::fs::llistxattr(place.as_slice(), list.as_mut_slice()) {
+        Ok(length) => length,
+        Err(Errno::NOTSUP) => return Ok(out),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut value = vec![0; if length > 0 { 65_536 } else { 0 }];
+    for attribute in list[..length]
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty())
+    {
+        let read = rustix::fs::lgetxattr(place.as_slice(), attribute, value.as_mut_slice());
+        let length = read.map_err(failed)?;
+        out.insert(attribute, &value[..length])
+            .map_err(|source| TreeError::Xattr {
+                path: shown(path),
+                source,
+            })?;
+    }
+    Ok(out)
+}
+
+/// Stores the content of an open file, its holes as holes.
+pub(super) fn store<D: Device>(
+    image: &mut ImageWriter<D>,
+    file: &mut File,
+    size: u64,
+    path: &[u8],
+) -> Result<Content, SourceError> {
+    let mut buffer = vec![0; 256 * 1024];
+    image.begin_content(size)?;
+    let mut at = 0;
+    while at < size {
+        let data = next_data(file, at, size, path)?;
+        image.skip_content(data.start - at)?;
+        at = data.start;
+        rustix::fs::seek(file.as_fd(), SeekFrom::Start(at))
+            .map_err(|error| io_error("read", path, error))?;
+        while at < data.end {
+            let wanted = (data.end - at).min(buffer.len() as u64) as usize;
+            let count = file
+                .read(&mut buffer[..wanted])
+                .map_err(|error| io_error("read", path, error))?;
+            if count == 0 {
+                return Err(SourceError::Changed { path: shown(path) });
+            }
+            image.write_content(&buffer[..count])?;
+            at += count as u64;
+        }
+    }
+    Ok(image.end_content()?)
+}
+
+/// The next range of data from `at` on; the whole rest where the host knows no holes.
+fn next_data(
+    file: &File,
+    at: u64,
+    size: u64,
+    path: &[u8],
+) -> Result<std::ops::Range<u64>, SourceError> {
+    let start = match rustix::fs::seek(file.as_fd(), SeekFrom::Data(at)) {
+        Ok(start) => start.clamp(at, size),
+        Err(Errno::NXIO) => return Ok(size..size),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(at..size),
+        Err(error) => return Err(io_error("read", path, error)),
+    };
+    let end = rustix::fs::seek(file.as_fd(), SeekFrom::Hole(start))
+        .map_err(|error| io_error("read", path, error))?;
+    Ok(start..end.clamp(start, size))
+}

@@ -1,0 +1,74 @@
+//! Trees from elsewhere: a host directory, a tar stream.
+
+mod directory;
+mod host_file;
+mod tar;
+
+use std::io;
+
+pub use self::directory::{DirectoryOptions, read_directory};
+pub use self::tar::read_tar;
+use crate::error::Error;
+use crate::tree::TreeError;
+
+/// Why a tree could not be taken from elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The host or the stream failed.
+    #[error("{operation} {path}: {source}")]
+    Io {
+        /// The verb: `open`, `read`, `list`, …
+        operation: &'static str,
+        /// The file, from the top of the tree.
+        path: String,
+        /// What the host said.
+        source: io::Error,
+    },
+    /// Something changed while it was read, so that what was read may be mixed.
+    #[error("file changed while it was read: {path}")]
+    Changed {
+        /// The file, from the top of the tree.
+        path: String,
+    },
+    /// A name climbs out of the tree.
+    #[error("path contains \"..\": {path}")]
+    ParentPath {
+        /// The path in the archive.
+        path: String,
+    },
+    /// A hard link names nothing before it that can be linked.
+    #[error("hard link to {target}, which is not in the archive before it: {path}")]
+    LinkTarget {
+        /// The path in the archive.
+        path: String,
+        /// The name that it links to.
+        target: String,
+    },
+    /// An entry needs what this reader does not know.
+    #[error("tar entry is {what}, which is not supported: {path}")]
+    Unsupported {
+        /// The path in the archive.
+        path: String,
+        /// What the entry is.
+        what: String,
+    },
+    /// ext4 cannot hold the file.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The image could not be written.
+    #[error(transparent)]
+    Image(#[from] Error),
+}
+
+fn io_error(operation: &'static str, path: &[u8], source: impl Into<io::Error>) -> SourceError {
+    SourceError::Io {
+        operation,
+        path: shown(path),
+        source: source.into(),
+    }
+}
+
+fn shown(path: &[u8]) -> String {
+    path.escape_ascii().to_string()
+}

@@ -1,0 +1,291 @@
+//! Trees taken from host directories and tar streams.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use common::*;
+use ext4_writer::{
+    DirectoryOptions, FileDevice, FormatOptions, ImageWriter, JournalRule, MemoryDevice, SizeRule,
+    SourceError, read_directory, read_tar,
+};
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+
+fn plant(top: &Path) {
+    fs::create_dir(top.join("etc")).unwrap();
+    fs::write(top.join("etc/hostname"), "vm\n").unwrap();
+    fs::set_permissions(top.join("etc/hostname"), fs::Permissions::from_mode(0o4751)).unwrap();
+    fs::hard_link(top.join("etc/hostname"), top.join("hard")).unwrap();
+    symlink("etc/../nowhere", top.join("dangling")).unwrap();
+    symlink("t".repeat(700), top.join("long-link")).unwrap();
+    let sparse = File::create(top.join("sparse")).unwrap();
+    sparse.set_len(50 << 20).unwrap();
+    sparse.write_all_at(b"island", 20 << 20).unwrap();
+    fs::write(top.join("body"), noise(1, 3_000_001)).unwrap();
+    let fifo = rustix::fs::CWD;
+    rustix::fs::mknodat(
+        fifo,
+        top.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        Mode::from_bits_truncate(0o620),
+        0,
+    )
+    .unwrap();
+    for name in ["etc/hostname", "body", "dangling", "pipe", "etc"] {
+        let time = Timespec {
+            tv_sec: 1_234_567_890,
+            tv_nsec: 987_654_321,
+        };
+        let times = Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        rustix::fs::utimensat(fifo, top.join(name), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    }
+    let flags = rustix::fs::XattrFlags::empty();
+    if rustix::fs::setxattr(top.join("body"), "user.note", b"text", flags).is_err() {
+        fs::write(top.join("no-xattrs-here"), "").unwrap();
+    }
+}
+
+/// Every file below both places: kind, mode, owner, size, time, links, content, attributes.
+fn compare(theirs: &Path, ours: &Path, extra: &str) {
+    let list = |place: &Path| {
+        let mut names: Vec<_> = fs::read_dir(place)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.retain(|name| name != extra);
+        names.sort();
+        names
+    };
+    assert_eq!(list(theirs), list(ours));
+    for name in list(theirs) {
+        let (theirs, ours) = (theirs.join(&name), ours.join(&name));
+        let (a, b) = (
+            theirs.symlink_metadata().unwrap(),
+            ours.symlink_metadata().unwrap(),
+        );
+        let facts = |m: &fs::Metadata| (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec());
+        assert_eq!(facts(&a), facts(&b), "{}", theirs.display());
+        assert_eq!(
+            mount::attributes(&theirs),
+            mount::attributes(&ours),
+            "{}",
+            theirs.display()
+        );
+        if a.is_dir() {
+            compare(&theirs, &ours, "");
+            continue;
+        }
+        assert_eq!(
+            (a.nlink(), a.size()),
+            (b.nlink(), b.size()),
+            "{}",
+            theirs.display()
+        );
+        if a.is_symlink() {
+            assert_eq!(
+                fs::read_link(&theirs).unwrap(),
+                fs::read_link(&ours).unwrap()
+            );
+        } else if a.is_file() {
+            assert!(
+                fs::read(&theirs).unwrap() == fs::read(&ours).unwrap(),
+                "{}",
+                theirs.display()
+            );
+        }
+    }
+}
+
+fn options() -> FormatOptions {
+    FormatOptions {
+        size: SizeRule::AtLeast(64 << 20),
+        ..FormatOptions::default()
+    }
+}
+
+#[test]
+fn a_host_directory_is_taken_exactly() {
+    let host = tempfile::tempdir().unwrap();
+    plant(host.path());
+    let image = tempfile::NamedTempFile::new().unwrap();
+    let device = FileDevice::unsynced(image.reopen().unwrap());
+    let mut writer = ImageWriter::new(device, options()).unwrap();
+    let tree = read_directory(&mut writer, host.path(), &DirectoryOptions::default()).unwrap();
+    let summary = writer.finish(tree).unwrap();
+    assert!(
+        summary.content_bytes < 8 << 20,
+        "holes are holes: {summary:?}"
+    );
+    check(image.path());
+    let Some(mount) = mount::mount(image.path(), "loop,ro") else {
+        return;
+    };
+    compare(host.path(), &mount.path(b""), "lost+found");
+}
+
+#[test]
+fn an_owner_replaces_the_host_s() {
+    let host = tempfile::tempdir().unwrap();
+    plant(host.path());
+    let device = MemoryDevice::new();
+    let mut writer = ImageWriter::new(&device, options()).unwrap();
+    let owner = DirectoryOptions {
+        owner: Some((12, 70_000)),
+        xattrs: false,
+    };
+    let tree = read_directory(&mut writer, host.path(), &owner).unwrap();
+    writer.finish(tree).unwrap();
+    let image = tempfile::NamedTempFile::new().unwrap();
+    fs::write(image.path(), device.to_vec()).unwrap();
+    check(image.path());
+    let seen = view(image.path());
+    for path in ["/", "/etc/hostname", "/pipe", "/dangling"] {
+        let metadata = seen.symlink_metadata(path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (12, 70_000), "{path}");
+    }
+}
+
+#[test]
+fn depth_needs_no_descriptors() {
+    let host = tempfile::tempdir().unwrap();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let mut at = rustix::fs::open(host.path(), flags, Mode::empty()).unwrap();
+    for _ in 0..4000 {
+        rustix::fs::mkdirat(&at, "deeper", Mode::from_bits_truncate(0o755)).unwrap();
+        at = rustix::fs::openat(&at, "deeper", flags, Mode::empty()).unwrap();
+    }
+    let image = tempfile::NamedTempFile::new().unwrap();
+    let device = FileDevice::unsynced(image.reopen().unwrap());
+    let mut writer = ImageWriter::new(device, options()).unwrap();
+    let tree = read_directory(&mut writer, host.path(), &DirectoryOptions::default()).unwrap();
+    let summary = writer.finish(tree).unwrap();
+    assert_eq!(summary.inodes - summary.free_inodes, 4000 + 11);
+    check(image.path());
+    // Too deep for the standard library's own removal.
+    run(
+        "rm",
+        &[std::ffi::OsStr::new("-rf"), host.path().as_os_str()],
+    );
+}
+
+#[test]
+fn a_tar_of_gnu_tar_is_taken_exactly() {
+    if !have("tar") {
+        return;
+    }
+    let host = tempfile::tempdir().unwrap();
+    plant(host.path());
+    for format in ["--format=gnu", "--format=pax"] {
+        let mut archive = tempfile::NamedTempFile::new().unwrap();
+        let top = host.path().to_str().unwrap();
+        let arguments = [
+            format,
+            "--xattrs",
+            "--xattrs-include=*",
+            "--numeric-owner",
+            "-C",
+            top,
+            "-c",
+            ".",
+        ];
+        let output = run("tar", &arguments);
+        assert!(output.status.success(), "{}", text(&output));
+        archive.write_all(&output.stdout).unwrap();
+        let image = tempfile::NamedTempFile::new().unwrap();
+        let device = FileDevice::unsynced(image.reopen().unwrap());
+        let mut writer = ImageWriter::new(device, options()).unwrap();
+        let tree = read_tar(&mut writer, archive.reopen().unwrap()).unwrap();
+        writer.finish(tree).unwrap();
+        check(image.path());
+        if format == "--format=pax"
+            && let Some(mount) = mount::mount(image.path(), "loop,ro")
+        {
+            compare(host.path(), &mount.path(b""), "lost+found");
+        }
+        let body = view(image.path()).read("/body").unwrap();
+        assert!(body == noise(1, 3_000_001));
+    }
+}
+
+fn take(build: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Result<(), SourceError> {
+    let mut builder = tar::Builder::new(Vec::new());
+    build(&mut builder);
+    let archive = builder.into_inner().unwrap();
+    let device = MemoryDevice::new();
+    let options = FormatOptions {
+        journal: JournalRule::None,
+        ..options()
+    };
+    let mut writer = ImageWriter::new(&device, options).unwrap();
+    let tree = read_tar(&mut writer, archive.as_slice())?;
+    writer.finish(tree).map_err(SourceError::from)?;
+    let image = tempfile::NamedTempFile::new().unwrap();
+    fs::write(image.path(), device.to_vec()).unwrap();
+    check(image.path());
+    Ok(())
+}
+
+fn header(kind: tar::EntryType, path: &[u8], size: u64) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.as_old_mut().name[..path.len()].copy_from_slice(path);
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_cksum();
+    header
+}
+
+#[test]
+fn hostile_archives_are_refused() {
+    use tar::EntryType::{Directory, Link, Regular, Symlink};
+    let refused = |build: fn(&mut tar::Builder<Vec<u8>>)| take(build).unwrap_err();
+    let error = refused(|tar| {
+        tar.append(&header(Regular, b"a/../../b", 0), &b""[..])
+            .unwrap()
+    });
+    assert!(matches!(error, SourceError::ParentPath { .. }));
+    let error = refused(|tar| {
+        let mut link = header(Link, b"a", 0);
+        link.as_old_mut().linkname[..4].copy_from_slice(b"gone");
+        link.set_cksum();
+        tar.append(&link, &b""[..]).unwrap();
+    });
+    assert!(matches!(error, SourceError::LinkTarget { .. }));
+    let error = refused(|tar| {
+        let mut link = header(Symlink, b"etc", 0);
+        link.as_old_mut().linkname[..4].copy_from_slice(b"/usr");
+        link.set_cksum();
+        tar.append(&link, &b""[..]).unwrap();
+        tar.append(&header(Regular, b"etc/passwd", 0), &b""[..])
+            .unwrap();
+    });
+    assert!(matches!(error, SourceError::Tree(_)), "{error}");
+    let error = refused(|tar| {
+        tar.append(&header(Regular, b"short", 5000), &b"abc"[..])
+            .unwrap()
+    });
+    assert!(matches!(error, SourceError::Io { .. }), "{error}");
+    // Replacement, repetition and odd spellings are not refused.
+    take(|tar| {
+        tar.append(&header(Directory, b"./", 0), &b""[..]).unwrap();
+        tar.append(&header(Regular, b"//a//b", 3), &b"abc"[..])
+            .unwrap();
+        tar.append(&header(Directory, b"a/", 0), &b""[..]).unwrap();
+        tar.append(&header(Regular, b"a/b", 4), &b"abcd"[..])
+            .unwrap();
+        tar.append(&header(Regular, b"a", 4), &b"abcd"[..]).unwrap();
+        tar.append(&header(Directory, b"a", 0), &b""[..]).unwrap();
+    })
+    .unwrap();
+}
