@@ -63,6 +63,18 @@ where
     })
 }
 
+/// An error of a decoded stream: the reader's own, or the decompressor's.
+pub(crate) fn stream_error(error: io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) if error.raw_os_error().is_some() => Error::io("read", error),
+        Err(error) => Error::new(
+            ErrorKind::Integrity,
+            format!("malformed compressed data: {error}"),
+        ),
+    }
+}
+
 /// Tells the compression, and gives the whole stream back.
 pub(crate) async fn sniff<R: AsyncRead + Unpin>(
     mut reader: R,

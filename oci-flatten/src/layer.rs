@@ -143,17 +143,14 @@ impl Decoder {
 
     /// The error to report when decoding failed: the blob's own before the decompressor's.
     async fn blame(&self, error: io::Error, tap: &Tap) -> Error {
-        let of_blob = tap.state().failed;
-        match error.downcast::<Error>() {
-            Ok(error) => error,
-            Err(error) if of_blob => Error::io("read blob", error),
-            Err(error) => match self.drain(tap).await {
-                Err(of_blob) => of_blob,
-                Ok(()) => {
-                    let message = format!("malformed compressed data: {error}");
-                    Error::new(ErrorKind::Integrity, message)
-                }
-            },
+        if tap.state().failed {
+            return Error::io("read blob", error);
+        }
+        match decode::stream_error(error) {
+            of_decoder if of_decoder.kind() == ErrorKind::Integrity => {
+                self.drain(tap).await.err().unwrap_or(of_decoder)
+            }
+            other => other,
         }
     }
 

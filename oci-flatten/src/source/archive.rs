@@ -106,7 +106,7 @@ impl Archive {
 async fn spool(reader: FileReader, name: &str, options: &OpenOptions) -> Result<(Arc<File>, u64)> {
     let directory = &options.spool_dir;
     let writing = |error| Error::io(format!("spool {name} in {}", directory.display()), error);
-    let reading = |error| Error::io(format!("read {name}"), error);
+    let reading = |error| decode::stream_error(error).context(name);
     let file = tempfile::tempfile_in(directory).map_err(writing)?;
     let mut out = tokio::fs::File::from_std(file.try_clone().map_err(writing)?);
     let Decoded { mut stream, .. } = decode::decode(reader).await.map_err(reading)?;

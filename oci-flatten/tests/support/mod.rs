@@ -10,12 +10,17 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use oci_flatten::digest::{Algorithm, Digest};
 use oci_flatten::error::{Error, ErrorKind};
+use oci_flatten::flatten::{CancellationToken, FlattenOptions, Flattened};
 use oci_flatten::image::{Descriptor, Document, Documents};
+use oci_flatten::limits::Limits;
 use oci_flatten::media_type;
-use oci_flatten::testkit::{Entry, Layer};
+use oci_flatten::progress::Silent;
+use oci_flatten::source::{OpenOptions, Source, SourceName, open_local};
+use oci_flatten::testkit::{Entry, Layer, MemorySink, list};
 use serde_json::{Value, json};
 
 pub const OCI_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -192,4 +197,44 @@ pub fn tool(program: &str, arguments: &[&str]) -> Option<String> {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {errors}");
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The sum of a flattening that tests look at.
+#[derive(Debug)]
+pub struct Merged {
+    pub listing: Vec<String>,
+    pub flattened: Flattened<MemorySink>,
+}
+
+/// Flattens in memory, with the default limits.
+pub async fn flatten(source: Arc<dyn Source>) -> Result<Merged, Error> {
+    flatten_with(source, FlattenOptions::default()).await
+}
+
+pub async fn flatten_with(
+    source: Arc<dyn Source>,
+    options: FlattenOptions,
+) -> Result<Merged, Error> {
+    let (sink, token) = (MemorySink::default(), CancellationToken::new());
+    let flattened =
+        oci_flatten::flatten::flatten(source, sink, options, Arc::new(Silent), token).await?;
+    let listing = list(&flattened.rootfs, &flattened.sink);
+    Ok(Merged { listing, flattened })
+}
+
+/// Opens a local source for `linux/amd64`.
+pub async fn open(name: &str) -> Result<Arc<dyn Source>, Error> {
+    open_for(name, "linux/amd64").await
+}
+
+pub async fn open_for(name: &str, platform: &str) -> Result<Arc<dyn Source>, Error> {
+    let SourceName::Local(name) = SourceName::parse(name)? else {
+        panic!("{name} is not local")
+    };
+    let options = OpenOptions {
+        platform: platform.parse()?,
+        limits: Limits::default(),
+        spool_dir: std::env::temp_dir(),
+    };
+    open_local(&name, &options).await.map(Arc::from)
 }

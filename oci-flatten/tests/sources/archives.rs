@@ -1,0 +1,202 @@
+use std::path::Path;
+
+use oci_flatten::digest::Digest;
+use oci_flatten::error::ErrorKind;
+use oci_flatten::limits::Limits;
+use oci_flatten::source::{LocalName, OpenOptions, TarInput, open_local};
+use oci_flatten::testkit::{Entry, Layer};
+
+use crate::support::{Blobs, flatten, gzip, layer, open, tagged, tar};
+use crate::{assert_error, assert_failed};
+
+fn write(directory: &Path, name: &str, bytes: &[u8]) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path.display().to_string()
+}
+
+/// A pipe by name, and the thread that feeds it.
+fn pipe(directory: &Path, name: &str, bytes: Vec<u8>) -> (String, std::thread::JoinHandle<()>) {
+    let path = directory.join(name);
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let name = path.display().to_string();
+    // The reader may stop before the end, as it should when the archive is broken.
+    let feeder = std::thread::spawn(move || drop(std::fs::write(path, bytes)));
+    (name, feeder)
+}
+
+#[tokio::test]
+async fn an_oci_archive_is_a_layout_in_a_tar() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut blobs = Blobs::default();
+    let one = blobs.image("linux/amd64", &[layer("one", "1")]);
+    let two = blobs.image("linux/amd64", &[layer("two", "2")]);
+    let archive = tar(&blobs.layout(&[tagged("v1", one), tagged("v2", two.clone())]));
+    let plain = write(directory.path(), "plain.tar", &archive);
+    let zipped = write(directory.path(), "zipped.tar.gz", &gzip(&archive));
+    for file in [plain, zipped] {
+        let source = open(&format!("oci-archive:{file}:v2")).await.unwrap();
+        assert_eq!(
+            source.image().digest.as_ref().unwrap().as_str(),
+            two["digest"]
+        );
+        assert_eq!(flatten(source).await.unwrap().listing, ["two=2 mtime=1"]);
+        let name = format!("oci-archive:{file}");
+        assert_error(open(&name).await, ErrorKind::InvalidInput, "several images");
+        assert_error(
+            open(&format!("{name}:v3")).await,
+            ErrorKind::NotFound,
+            "v1, v2",
+        );
+    }
+    for (name, bytes) in [("a", archive.clone()), ("b", gzip(&archive))] {
+        let (file, feeder) = pipe(directory.path(), name, bytes);
+        let source = open(&format!("oci-archive:{file}:v1")).await.unwrap();
+        feeder.join().unwrap();
+        assert_eq!(flatten(source).await.unwrap().listing, ["one=1 mtime=1"]);
+    }
+}
+
+#[tokio::test]
+async fn members_may_have_dots_and_long_names_and_directories() {
+    let mut blobs = Blobs::default();
+    let image = blobs.image("linux/amd64", &[layer("a", "1")]);
+    let mut archive = Layer::new()
+        .entry(Entry::directory("./"))
+        .entry(Entry::directory("./blobs/"));
+    for (path, bytes) in blobs.layout(&[image]) {
+        let long = format!("./{}{path}", "./".repeat(100));
+        archive = archive.entry(Entry::file("short", bytes).pax("path", long));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = write(directory.path(), "x.tar", &archive.finish());
+    let source = open(&format!("oci-archive:{file}")).await.unwrap();
+    assert_eq!(flatten(source).await.unwrap().listing, ["a=1 mtime=1"]);
+}
+
+#[tokio::test]
+async fn broken_archives_are_refused() {
+    let mut blobs = Blobs::default();
+    let image = blobs.image("linux/amd64", &[layer("a", &"x".repeat(10_000))]);
+    let archive = tar(&blobs.layout(&[image]));
+    let directory = tempfile::tempdir().unwrap();
+    let mut cut = tar(&[("index.json".into(), vec![b' '; 10_000])]);
+    cut.truncate(5000);
+    let mut bad_checksum = archive.clone();
+    bad_checksum[0] ^= 1;
+    let loop_ = Layer::new()
+        .entry(Entry::symlink("index.json", "b"))
+        .entry(Entry::symlink("b", "./x/../index.json"));
+    let outside = Layer::new().entry(Entry::symlink("index.json", "../../etc/passwd"));
+    for (bytes, kind, text) in [
+        (
+            cut,
+            ErrorKind::Integrity,
+            "archive ends inside member index.json (10000 bytes)",
+        ),
+        (archive[..1124].to_vec(), ErrorKind::Integrity, "archive"),
+        (
+            archive[..100].to_vec(),
+            ErrorKind::Integrity,
+            "malformed archive near byte 0",
+        ),
+        (
+            bad_checksum,
+            ErrorKind::Integrity,
+            "malformed archive near byte 0",
+        ),
+        (Vec::new(), ErrorKind::NotFound, "not an OCI image layout"),
+        (
+            gzip(&archive)[..500].to_vec(),
+            ErrorKind::Integrity,
+            "x.tar",
+        ),
+        (
+            loop_.finish(),
+            ErrorKind::Integrity,
+            "more than 16 links from member index.json",
+        ),
+        (
+            outside.finish(),
+            ErrorKind::NotFound,
+            "has no member index.json",
+        ),
+        (
+            b"\xfd7zXZ\0 and so on".to_vec(),
+            ErrorKind::Unsupported,
+            "xz",
+        ),
+    ] {
+        let file = write(directory.path(), "x.tar", &bytes);
+        assert_error(open(&format!("oci-archive:{file}")).await, kind, text);
+    }
+    let name = format!("oci-archive:{}", directory.path().display());
+    assert_error(open(&name).await, ErrorKind::Io, "open ");
+    assert_error(
+        open("oci-archive:/nowhere.tar").await,
+        ErrorKind::NotFound,
+        "open /nowhere.tar",
+    );
+}
+
+#[tokio::test]
+async fn a_compressed_archive_may_not_expand_without_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let bomb = write(directory.path(), "bomb.tar.gz", &gzip(&vec![0; 1 << 20]));
+    let mut limits = Limits::default();
+    limits.expanded_bytes = 1000;
+    let options = OpenOptions {
+        platform: "linux/amd64".parse().unwrap(),
+        limits,
+        spool_dir: directory.path().into(),
+    };
+    let file = TarInput::File(bomb.into());
+    let name = LocalName::DockerArchive { file, image: None };
+    let Err(error) = open_local(&name, &options).await else {
+        panic!("it expands too far")
+    };
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert!(
+        error.message().contains("expands to more than 1000 bytes"),
+        "{error}"
+    );
+    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "nothing but the bomb is there");
+}
+
+#[tokio::test]
+async fn a_root_filesystem_tar_is_an_image_of_one_layer() {
+    let directory = tempfile::tempdir().unwrap();
+    let rootfs = Layer::new()
+        .entry(Entry::directory("etc").mtime(3))
+        .entry(Entry::file("etc/motd", "hi"))
+        .finish();
+    for bytes in [rootfs.clone(), gzip(&rootfs)] {
+        let file = write(directory.path(), "root:fs.tar", &bytes);
+        let (fifo, feeder) = pipe(directory.path(), "fifo", bytes.clone());
+        for (file, size) in [(file, Some(bytes.len() as u64)), (fifo.clone(), None)] {
+            let source = open(&format!("tar:{file}")).await.unwrap();
+            assert_eq!(source.image().digest, None);
+            assert_eq!(source.image().layers[0].size, size);
+            let merged = flatten(source).await.unwrap();
+            assert_eq!(merged.listing, ["etc/ mtime=3", "etc/motd=hi"]);
+            assert_eq!(merged.flattened.digest, Digest::sha256(&bytes));
+            assert_eq!(merged.flattened.stored_bytes, bytes.len() as u64);
+        }
+        feeder.join().unwrap();
+        std::fs::remove_file(fifo).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_is_read_once_and_an_empty_tar_is_an_empty_tree() {
+    let directory = tempfile::tempdir().unwrap();
+    let (fifo, feeder) = pipe(directory.path(), "fifo", Vec::new());
+    let source = open(&format!("tar:{fifo}")).await.unwrap();
+    let merged = flatten(source.clone()).await.unwrap();
+    feeder.join().unwrap();
+    assert!(merged.flattened.rootfs.is_empty());
+    assert_eq!(merged.flattened.digest, Digest::sha256(b""));
+    assert_failed(flatten(source).await, ErrorKind::InvalidInput, "only once");
+}
