@@ -41,15 +41,6 @@ pub(crate) struct Metadata {
 }
 
 impl Op {
-    /// Whether its meaning does not hang on what else is in the layer.
-    pub(crate) fn is_plain(&self) -> bool {
-        matches!(self, Self::File { .. } | Self::Directory { .. })
-    }
-
-    pub(crate) fn is_marker(&self) -> bool {
-        matches!(self, Self::Whiteout { .. } | Self::Opaque { .. })
-    }
-
     pub(crate) fn entry(&self) -> Entry {
         let describe = |entry: Entry, metadata: &Metadata| {
             let entry = entry.mode(i64::from(metadata.mode)).mtime(metadata.mtime);

@@ -1,0 +1,19 @@
+//! Writes the seeds of every target into `corpus/TARGET/`: `cargo run --bin seeds`.
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../../../oci-flatten/tests/checks/seeds.rs"]
+mod seeds;
+
+fn main() -> std::io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for target in ["layer_stream", "layer_stack", "tar_differential", "image_documents"] {
+        let directory = corpus.join(target);
+        fs::create_dir_all(&directory)?;
+        for (name, bytes) in seeds::of(target) {
+            fs::write(directory.join(name), bytes)?;
+        }
+    }
+    Ok(())
+}
