@@ -26,11 +26,18 @@ pub(super) struct LayerState {
     pub(super) whiteouts: HashSet<(NodeId, Box<[u8]>)>,
     /// Directories that hold nothing of lower layers any more.
     pub(super) cleared: HashSet<NodeId>,
-    /// Whiteouts, and for want of a name opaque markers, whose directories were not there yet.
-    deferred: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    /// Whiteouts whose directories were not there yet.
+    deferred: Vec<Deferred>,
     /// Contents that AUFS kept for hard links, by name.
     pub(super) aufs_links: Vec<(Box<[u8]>, NodeId)>,
     pub(super) heap_bytes: u64,
+}
+
+/// A whiteout, or without a name an opaque marker, and the directory that it acts in.
+#[derive(Debug)]
+struct Deferred {
+    directory: Box<[u8]>,
+    name: Option<Box<[u8]>>,
 }
 
 impl LayerState {
@@ -60,8 +67,8 @@ impl<C> Rootfs<C> {
     /// A whiteout's missing directory is created, as engines do, unless the layer hides it. Only now is it known
     /// what the layer hides, and what it brings.
     pub(crate) fn end_layer(&mut self) -> Result<(), MergeError> {
-        for (parent, name) in std::mem::take(&mut self.layer.deferred) {
-            if let Some(directory) = self.directory(&parent, Missing::CreateHideable)? {
+        for Deferred { directory, name } in std::mem::take(&mut self.layer.deferred) {
+            if let Some(directory) = self.directory(&directory, Missing::CreateHideable)? {
                 match name {
                     Some(name) => self.hide_name(directory, &name),
                     None => {
@@ -109,11 +116,13 @@ impl<C> Rootfs<C> {
     }
 
     fn defer(&mut self, parent: &[u8], name: Option<&[u8]>) {
-        let entry = size_of::<(Box<[u8]>, Option<Box<[u8]>>)>() + 32;
+        let entry = size_of::<Deferred>() + 32;
         self.layer.heap_bytes += (entry + parent.len() + name.map_or(0, <[u8]>::len)) as u64;
-        self.layer
-            .deferred
-            .push((parent.into(), name.map(Box::from)));
+        let directory = parent.into();
+        self.layer.deferred.push(Deferred {
+            directory,
+            name: name.map(Box::from),
+        });
     }
 
     fn hide_name(&mut self, directory: NodeId, name: &[u8]) -> Hidden {
