@@ -6,6 +6,8 @@ mod support;
 
 #[path = "sources/archives.rs"]
 mod archives;
+#[path = "sources/corpus.rs"]
+mod corpus;
 #[path = "sources/docker.rs"]
 mod docker;
 #[path = "sources/layouts.rs"]
