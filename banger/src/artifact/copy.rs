@@ -29,7 +29,7 @@ pub enum CopyMethod {
 /// Copies a regular file to a path that must not exist, with its permission bits, and syncs it.
 ///
 /// Symbolic links to the source are followed: an artifact is what the path leads to. `is_cancelled` is
-/// asked every few MiB.
+/// asked before and every few MiB.
 ///
 /// # Errors
 ///
@@ -40,6 +40,22 @@ pub fn copy_file(
     target: &Path,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<CopyMethod, Error> {
+    let (writer, method) = copy_unsynced(source, target, is_cancelled)?;
+    writer
+        .sync_all()
+        .map_err(|error| failed("sync", target, error))?;
+    Ok(method)
+}
+
+/// [`copy_file`] whose caller does the syncing.
+pub(super) fn copy_unsynced(
+    source: &Path,
+    target: &Path,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<(File, CopyMethod), Error> {
+    if is_cancelled() {
+        return Err(cancelled(source));
+    }
     // Without O_NONBLOCK, opening a fifo would wait for a writer.
     let reader = OpenOptions::new()
         .read(true)
@@ -66,10 +82,7 @@ pub fn copy_file(
                     Failure::Io(error) => {
                         failed(&format!("copy {} to", source.display()), target, error)
                     }
-                    Failure::Cancelled => {
-                        let message = format!("the copy of {} was interrupted", source.display());
-                        Error::new(ErrorKind::Interrupted, message)
-                    }
+                    Failure::Cancelled => cancelled(source),
                 }
             })?;
             CopyMethod::Data
@@ -78,9 +91,13 @@ pub fn copy_file(
     let mode = std::fs::Permissions::from_mode(metadata.permissions().mode() & 0o7777);
     writer
         .set_permissions(mode)
-        .and_then(|()| writer.sync_all())
-        .map_err(|error| failed("sync", target, error))?;
-    Ok(method)
+        .map_err(|error| failed("set the mode of", target, error))?;
+    Ok((writer, method))
+}
+
+fn cancelled(source: &Path) -> Error {
+    let message = format!("the copy of {} was interrupted", source.display());
+    Error::new(ErrorKind::Interrupted, message)
 }
 
 fn nonblocking() -> i32 {
@@ -90,6 +107,7 @@ fn nonblocking() -> i32 {
         .expect("O_NONBLOCK is a single low bit")
 }
 
+#[derive(Debug)]
 enum Failure {
     Io(io::Error),
     Cancelled,
@@ -258,11 +276,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (source, target) = (folder.path().join("a"), folder.path().join("b"));
         fs::write(&source, vec![1; 1 << 20]).unwrap();
-        // Where blocks can be shared, the copy is done at once.
-        match copy_file(&source, &target, &|| true) {
-            Ok(method) => assert_eq!(method, CopyMethod::Reflink),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Interrupted),
-        }
+        let error = copy_file(&source, &target, &|| true).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+        assert!(!target.exists());
+        let (reader, writer) = (File::open(&source).unwrap(), File::create(&target).unwrap());
+        let failure = copy_data(&reader, &writer, 1 << 20, &|| true).unwrap_err();
+        assert!(matches!(failure, Failure::Cancelled));
     }
 
     #[test]
