@@ -170,6 +170,21 @@ fn check_written(rootfs: &Path) {
     assert_eq!(filesystem.read("/written").unwrap(), b"kept\n");
 }
 
+/// Boots an image as `boot-config` says; returns the kernel's command line.
+fn boot_under_qemu(image: &Image) -> String {
+    let (config, warnings) = boot_config(image, Vmm::Qemu, Machine::default()).unwrap();
+    assert_eq!(warnings, Vec::<String>::new());
+    let BootConfig::Command(mut words) = config else {
+        panic!("QEMU gets a command line")
+    };
+    // The one change: hardware that is shared with other guests may be slower than none.
+    let accelerator = words.iter().position(|word| word == "kvm").unwrap();
+    words[accelerator] = "tcg".into();
+    Console::start(Command::new(&words[0]).args(&words[1..])).talk();
+    check_written(&image.artifacts().rootfs);
+    words.pop().unwrap()
+}
+
 #[test]
 fn a_pulled_image_boots_to_its_shell_under_qemu() {
     let tools = [
@@ -193,16 +208,79 @@ fn a_pulled_image_boots_to_its_shell_under_qemu() {
             ..KernelRequest::default()
         },
     );
-    let (config, warnings) = boot_config(&image, Vmm::Qemu, Machine::default()).unwrap();
-    assert_eq!(warnings, Vec::<String>::new());
-    let BootConfig::Command(mut words) = config else {
-        panic!("QEMU gets a command line")
-    };
-    // The one change: hardware that is shared with other guests may be slower than none.
-    let accelerator = words.iter().position(|word| word == "kvm").unwrap();
-    words[accelerator] = "tcg".into();
-    Console::start(Command::new(&words[0]).args(&words[1..])).talk();
-    check_written(&image.artifacts().rootfs);
+    let line = boot_under_qemu(&image);
+    assert!(line.contains("root=/dev/nvme0n1 "), "{line}");
+}
+
+/// What the initrd does: load the drivers, then go on as the kernel's command line says.
+const INITRD_INIT: &str = r#"#!/bin/busybox sh
+b=/bin/busybox
+$b mount -t devtmpfs d /dev
+$b mount -t proc p /proc
+for module in virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk; do
+    $b insmod /modules/$module.ko
+done
+for word in $($b cat /proc/cmdline); do
+    case $word in root=*) root=${word#root=} ;; init=*) init=${word#init=} ;; esac
+done
+until [ -b "$root" ]; do $b sleep 0.1; done
+$b mount -t ext4 "$root" /mnt
+$b mount --move /dev /mnt/dev
+exec $b switch_root /mnt "$init"
+"#;
+
+/// An initrd with a static busybox and the virtio modules of the kernel unpacked at `kernel`.
+fn initrd(folder: &Path, kernel: &Path) -> PathBuf {
+    let root = folder.join("initrd");
+    for directory in ["bin", "dev", "proc", "mnt", "modules"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    fs::write(root.join("init"), INITRD_INIT).unwrap();
+    let script = "chmod 755 init && \
+        find \"$1\" \\( -path '*/drivers/virtio/*' -o -name 'virtio_blk.ko*' \\) -name '*.ko*' \
+            -exec cp {} modules \\; && \
+        if ls modules/*.xz >/dev/null 2>&1; then xz -d modules/*.xz; fi && \
+        find . | cpio --quiet -o -H newc >\"$2\"";
+    let archive = folder.join("initrd.cpio");
+    succeed(
+        Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(kernel.join("lib/modules"))
+            .arg(&archive)
+            .current_dir(&root),
+    );
+    archive
+}
+
+#[test]
+fn an_initrd_brings_the_drivers_that_the_kernel_has_as_modules() {
+    let tools = [
+        "qemu-system-x86_64",
+        "e2fsck",
+        "busybox",
+        "apt-get",
+        "dpkg-deb",
+        "cpio",
+        "xz",
+    ];
+    if !tools.into_iter().all(tool) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let kernel = cloud_kernel();
+    let unpacked = kernel.parent().and_then(Path::parent).unwrap();
+    let image = pulled(
+        folder.path(),
+        KernelRequest {
+            modules: Some(unpacked.to_path_buf()),
+            initrd: Some(initrd(folder.path(), unpacked)),
+            kernel: Some(kernel.clone()),
+            ..KernelRequest::default()
+        },
+    );
+    let line = boot_under_qemu(&image);
+    assert!(line.contains("root=/dev/vda "), "{line}");
 }
 
 #[test]
