@@ -13,6 +13,7 @@ use banger::kernel::{
     inspect, resolve,
 };
 use banger::store::Name;
+use proptest::prelude::*;
 use storekit::*;
 
 fn inspected(bytes: &[u8]) -> Result<banger::kernel::KernelFacts, banger::Error> {
@@ -395,4 +396,40 @@ fn records_of_newer_versions_and_damaged_ones_are_told_apart() {
     let kind = home.catalog.remove(&home.store, "new").unwrap_err().kind();
     assert_eq!(kind, ErrorKind::Failure);
     assert!(home.places.kernels.join("new").exists());
+}
+
+fn sample_kernels() -> Vec<Vec<u8>> {
+    let mut elf = good_kernel();
+    elf.truncate(8192);
+    let image = arm64_image("6.6.0");
+    vec![
+        gzip(&elf),
+        zstd(&elf),
+        bzimage(&gzip(&elf), RELEASE),
+        bzimage(&zstd(&elf), RELEASE),
+        gzip(&image),
+        image,
+        elf,
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_damage_makes_it_panic(
+        which in 0..7_usize,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        cut in any::<prop::sample::Index>(),
+        is_cut in any::<bool>(),
+    ) {
+        let mut bytes = sample_kernels().swap_remove(which);
+        for (place, byte) in damage {
+            // Headers are where the numbers are.
+            let place = place.index(bytes.len().min(1024));
+            bytes[place] = byte;
+        }
+        if is_cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let _ = inspected(&bytes);
+    }
 }
