@@ -1,1 +1,32 @@
-//! The registry module.
+//! Images of registries, by the
+//! [distribution specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md).
+//!
+//! ```text
+//! source       reference ─► image; implements Source
+//!   ├ download   one job a blob, running ahead; readers follow the file that is being written
+//!   └ fetch      tries again, goes on where it stopped, turns from mirrors to the registry
+//!      └ repository   manifests and blobs of one repository at one place
+//!         ├ auth        challenges, tokens
+//!         └ transport   one request with its redirects
+//! ```
+//!
+//! The words of the protocol's errors come from `oci-client`. Its client is not used: it cannot bound bodies, forbid a
+//! redirect from https to http, see `Retry-After`, check a realm before credentials go there, or answer a 401 in the
+//! middle of a pull, and none of that can be added from outside.
+
+mod auth;
+mod challenge;
+mod download;
+mod fetch;
+mod problem;
+mod repository;
+mod retry;
+mod rules;
+mod settings;
+mod source;
+mod tls;
+mod transport;
+
+pub use rules::{Location, Mirror, PullFromMirror, RegistryRule, RegistryRules};
+pub use settings::{Proxies, PullPolicy, RegistrySettings, Retries, Timeouts, Trust};
+pub use source::{PullOptions, RegistrySource};

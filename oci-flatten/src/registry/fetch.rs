@@ -1,0 +1,236 @@
+//! Fetching with patience: tries again, goes on where it stopped, turns from mirrors to the registry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::repository::{BlobBody, Repository};
+use super::retry::{Backoff, Failure, Remedy, from_transport};
+use super::settings::RegistrySettings;
+use crate::cache::{CachedBlob, CorruptBlob, Ingest};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::image::{Descriptor, Document};
+use crate::progress::{Event, Observer};
+
+/// Progress that makes a download worth going on with, in bytes; less does not reset the count of tries.
+const WORTHWHILE: u64 = 1 << 20;
+/// Bytes between two progress events.
+const EVENT_STEP: u64 = 256 << 10;
+
+/// An image's repository, at every place it may be fetched from.
+pub(super) struct Fetcher {
+    /// Mirrors first, the registry itself last.
+    pub(super) repositories: Vec<Arc<Repository>>,
+    pub(super) settings: Arc<RegistrySettings>,
+    pub(super) observer: Arc<dyn Observer>,
+}
+
+/// Hears how far a blob has come.
+pub(super) trait Arrival: Send {
+    /// `ingest` has got further.
+    fn arrived(&mut self, ingest: &Ingest);
+}
+
+impl Fetcher {
+    /// What `tag` stands for now.
+    pub(super) async fn manifest_digest(&self, tag: &str) -> Result<Option<Digest>> {
+        self.each(|repository| async move { repository.manifest_digest(tag).await })
+            .await
+    }
+
+    /// The manifest or index of `digest`, or else the one that `tag` stands for.
+    pub(super) async fn manifest(
+        &self,
+        tag: &str,
+        digest: Option<&Digest>,
+        limit: u64,
+    ) -> Result<Document> {
+        self.each(|repository| async move { repository.manifest(tag, digest, limit).await })
+            .await
+    }
+
+    /// A manifest, index or config.
+    pub(super) async fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        self.each(|repository| async move { repository.document(descriptor).await })
+            .await
+    }
+
+    /// Fetches what `ingest` still lacks, and makes a complete blob of it.
+    pub(super) async fn blob(
+        &self,
+        mut ingest: Ingest,
+        arrival: &mut dyn Arrival,
+    ) -> Result<CachedBlob> {
+        let digest = ingest.digest().clone();
+        let kept = ingest.written();
+        let mut progress = Progress {
+            fetcher: self,
+            arrival,
+            told: None,
+        };
+        progress.tell(&ingest);
+        let mut backoff = Backoff::new(self.settings.retries);
+        let mut place = 0;
+        let mut ranges = true;
+        let mut mark = kept;
+        while ingest.written() < ingest.size() {
+            let (written, outcome) = self.transfer(place, ingest, ranges, &mut progress).await?;
+            ingest = written;
+            let Err(failure) = outcome else { continue };
+            if ingest.written() >= mark.saturating_add(WORTHWHILE) {
+                mark = ingest.written();
+                backoff.reset();
+            }
+            // Ranges that come back wrong are worse than none: the whole is asked for, and its start passed over.
+            if failure.error.kind() == ErrorKind::Integrity && failure.remedy == Remedy::Wait {
+                ranges = false;
+            }
+            if place + 1 < self.repositories.len() {
+                self.turn_away(place, &failure);
+                place += 1;
+                continue;
+            }
+            self.pause(&mut backoff, failure, Some(&digest)).await?;
+        }
+        let commit = spawn_blocking(move || ingest.commit())
+            .await
+            .map_err(|error| broken(&error))?;
+        commit.map_err(|error| match error.kind() {
+            // What an earlier run has left was not right: a second try starts from nothing.
+            ErrorKind::Integrity if kept > 0 => CorruptBlob {
+                expected: digest,
+                found: format!("{kept} bytes of an earlier run that do not fit"),
+            }
+            .into_error(),
+            _ => error,
+        })
+    }
+
+    /// One request for a blob: writes what arrives, until the end or the first failure.
+    async fn transfer(
+        &self,
+        place: usize,
+        mut ingest: Ingest,
+        ranges: bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<(Ingest, Result<(), Failure>)> {
+        let repository = &self.repositories[place];
+        let (size, offset) = (ingest.size(), ingest.written());
+        let opened = repository.blob(ingest.digest(), size, offset, ranges).await;
+        let BlobBody { response, start } = match opened {
+            Ok(body) => body,
+            Err(failure) => return Ok((ingest, Err(failure))),
+        };
+        let doing = format!("read blob {} of {}", ingest.digest(), repository.name());
+        let mut known = offset - start;
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let mut chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => return Ok((ingest, Err(from_transport(error, &doing)))),
+            };
+            let passed = known.min(chunk.len() as u64);
+            known -= passed;
+            let passed = usize::try_from(passed).expect("no more than the chunk's length");
+            let fresh = chunk.split_off(passed);
+            if fresh.is_empty() {
+                continue;
+            }
+            let write = move || ingest.write(&fresh).map(|()| ingest);
+            ingest = spawn_blocking(write)
+                .await
+                .map_err(|error| broken(&error))??;
+            progress.tell(&ingest);
+        }
+        if ingest.written() < size {
+            let message = format!(
+                "{doing}: it ends after {} bytes of {size}",
+                ingest.written()
+            );
+            let failure = Failure::transient(Error::new(ErrorKind::Network, message));
+            return Ok((ingest, Err(failure)));
+        }
+        Ok((ingest, Ok(())))
+    }
+
+    /// Asks each place in turn; the last one with patience.
+    async fn each<T, F: Future<Output = Result<T, Failure>> + Send>(
+        &self,
+        ask: impl Fn(Arc<Repository>) -> F,
+    ) -> Result<T> {
+        let last = self.repositories.len().saturating_sub(1);
+        for place in 0..last {
+            match ask(Arc::clone(&self.repositories[place])).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => self.turn_away(place, &failure),
+            }
+        }
+        let mut backoff = Backoff::new(self.settings.retries);
+        loop {
+            match ask(Arc::clone(&self.repositories[last])).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => self.pause(&mut backoff, failure, None).await?,
+            }
+        }
+    }
+
+    /// Waits before the next try, or gives up.
+    async fn pause(
+        &self,
+        backoff: &mut Backoff,
+        failure: Failure,
+        digest: Option<&Digest>,
+    ) -> Result<()> {
+        let (attempt, wait, error) = backoff.next(failure)?;
+        self.tell_of_retry(digest, attempt, wait, &error);
+        sleep(wait).await;
+        Ok(())
+    }
+
+    fn turn_away(&self, place: usize, failure: &Failure) {
+        tracing::debug!(mirror = self.repositories[place].name(), error = %failure.error, "mirror failed");
+    }
+
+    fn tell_of_retry(&self, digest: Option<&Digest>, attempt: u32, wait: Duration, error: &Error) {
+        self.observer.observe(Event::Retrying {
+            digest: digest.cloned(),
+            attempt,
+            wait,
+            reason: error.to_string(),
+        });
+    }
+}
+
+/// Tells readers of every byte, and the observer of some.
+struct Progress<'a> {
+    fetcher: &'a Fetcher,
+    arrival: &'a mut dyn Arrival,
+    told: Option<u64>,
+}
+
+impl Progress<'_> {
+    fn tell(&mut self, ingest: &Ingest) {
+        self.arrival.arrived(ingest);
+        let (received, size) = (ingest.written(), ingest.size());
+        if self
+            .told
+            .is_some_and(|told| received < size && received - told < EVENT_STEP)
+        {
+            return;
+        }
+        self.told = Some(received);
+        self.fetcher.observer.observe(Event::Downloading {
+            digest: ingest.digest().clone(),
+            received,
+            size,
+        });
+    }
+}
+
+fn broken(error: &tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Io, format!("write to cache: {error}"))
+}

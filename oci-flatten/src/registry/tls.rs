@@ -1,0 +1,146 @@
+//! Certificates: the system's bundle, `--ca-cert`, and containers-certs.d(5).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::settings::Trust;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A client certificate with its key.
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// What certs.d folders say about one host.
+#[derive(Debug, Default)]
+pub(super) struct HostCertificates {
+    authorities: Vec<PathBuf>,
+    identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl HostCertificates {
+    /// Looks through the folders; the first that knows `host` (`HOST` or `HOST:PORT`) decides.
+    pub(super) fn find(trust: &Trust, host: &str) -> Result<Self> {
+        for directory in &trust.certs_dirs {
+            let directory = directory.join(host);
+            let entries = match fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) =>
+                {
+                    continue;
+                }
+                Err(error) => {
+                    return Err(Error::io(format!("read {}", directory.display()), error));
+                }
+            };
+            let mut paths = Vec::new();
+            for entry in entries {
+                let entry = entry
+                    .map_err(|error| Error::io(format!("read {}", directory.display()), error))?;
+                paths.push(entry.path());
+            }
+            paths.sort();
+            return Self::sort_out(paths);
+        }
+        Ok(Self::default())
+    }
+
+    /// Whether nothing is said about the host.
+    pub(super) fn is_empty(&self) -> bool {
+        self.authorities.is_empty() && self.identity.is_none()
+    }
+
+    fn sort_out(paths: Vec<PathBuf>) -> Result<Self> {
+        let mut found = Self::default();
+        for path in paths {
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("crt") => found.authorities.push(path),
+                Some("cert") if found.identity.is_none() => {
+                    let key = path.with_extension("key");
+                    if !key.exists() {
+                        let message = format!(
+                            "client certificate has no key beside it: {}",
+                            path.display()
+                        );
+                        return Err(Error::new(ErrorKind::InvalidInput, message));
+                    }
+                    found.identity = Some((path, key));
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The TLS settings for a host.
+pub(super) fn configure(trust: &Trust, host: &HostCertificates) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    if let Some(bundle) = trust.bundles.iter().find(|path| path.exists()) {
+        // Distributions ship certificates that the library finds odd; they must not spoil the rest.
+        let (added, _) = roots.add_parsable_certificates(read_certificates(bundle)?);
+        if added == 0 {
+            return Err(invalid(bundle, "it holds no certificate"));
+        }
+    }
+    for path in trust.authorities.iter().chain(&host.authorities) {
+        let certificates = read_certificates(path)?;
+        if certificates.is_empty() {
+            return Err(invalid(path, "it holds no certificate"));
+        }
+        for certificate in certificates {
+            roots
+                .add(certificate)
+                .map_err(|error| invalid(path, &error.to_string()))?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::new(ErrorKind::Network, format!("set up TLS: {error}")))?
+        .with_root_certificates(roots);
+    let mut config = match &host.identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let (chain, secret) = read_identity(certificate, key)?;
+            builder
+                .with_client_auth_cert(chain, secret)
+                .map_err(|error| invalid(certificate, &error.to_string()))?
+        }
+    };
+    // One connection a download: several in one HTTP/2 connection would share its one window.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let bytes =
+        fs::read(path).map_err(|error| Error::io(format!("read {}", path.display()), error))?;
+    CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|error| invalid(path, &error.to_string()))
+}
+
+fn read_identity(certificate: &Path, key: &Path) -> Result<Identity> {
+    let chain = read_certificates(certificate)?;
+    let bytes =
+        fs::read(key).map_err(|error| Error::io(format!("read {}", key.display()), error))?;
+    let secret =
+        PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| invalid(key, &error.to_string()))?;
+    Ok((chain, secret))
+}
+
+fn invalid(path: &Path, why: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        format!("not a usable certificate file: {}: {why}", path.display()),
+    )
+}
