@@ -34,6 +34,8 @@ pub(crate) struct InodeNumber(pub(crate) u32);
 
 impl InodeNumber {
     pub(crate) const ROOT: Self = Self(2);
+    pub(crate) const USER_QUOTA: Self = Self(3);
+    pub(crate) const GROUP_QUOTA: Self = Self(4);
     pub(crate) const RESIZE: Self = Self(7);
     pub(crate) const JOURNAL: Self = Self(8);
     /// `s_first_ino`: all numbers below are reserved.

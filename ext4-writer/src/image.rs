@@ -182,13 +182,13 @@ impl<D: Device> ImageWriter<D> {
         let tables = groups.map(|group| {
             group.inode_table.0..group.inode_table.0 + u64::from(plan.dimensions().table_blocks)
         });
-        let journal = plan
-            .journal()
-            .map_or(&[][..], |journal| &journal.runs)
+        let files = plan
+            .layout()
+            .system_files
             .iter()
-            .cloned();
+            .flat_map(|file| file.runs.iter().cloned());
         self.access.discard(0..1)?;
-        for range in tables.chain(journal) {
+        for range in tables.chain(files) {
             debug_assert!(range.start >= content_end);
             self.access.discard(range)?;
         }
@@ -226,9 +226,7 @@ impl<D: Device> ImageWriter<D> {
             free_inodes: totals.free_inodes,
             groups: dimensions.groups,
             content_bytes: demand.content_blocks() * u64::from(block_size),
-            journal_bytes: plan
-                .journal()
-                .map_or(0, |j| j.blocks() * u64::from(block_size)),
+            journal_bytes: plan.journal_bytes(),
             uuid: self.options.uuid,
         })
     }

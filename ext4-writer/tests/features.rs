@@ -77,6 +77,12 @@ fn judge(options: FormatOptions) -> tempfile::NamedTempFile {
     let (image, _) = sample(options);
     check_primary(image.path());
     compare(image.path());
+    image
+}
+
+/// As [`judge`], and has the kernel write.
+fn judge_writing(options: FormatOptions) -> tempfile::NamedTempFile {
+    let image = judge(options);
     if mount::writes(image.path(), &["file-1", "file-2"]) {
         check_primary(image.path());
     }
@@ -149,7 +155,7 @@ fn hash_algorithms_pass() {
         (HashAlgorithm::HalfMd4, "half_md4"),
         (HashAlgorithm::Tea, "tea"),
     ] {
-        let image = judge(FormatOptions {
+        let image = judge_writing(FormatOptions {
             hash_algorithm,
             ..with(Features::empty())
         });
@@ -165,8 +171,18 @@ fn each_feature_shows_and_passes() {
         (Features::VERITY, "verity"),
         (Features::EA_INODE, "ea_inode"),
         (Features::INLINE_DATA, "inline_data"),
+        (Features::ORPHAN_FILE, "orphan_file"),
+        (Features::QUOTA, "quota"),
+        (Features::PROJECT, "project"),
+        (Features::QUOTA | Features::PROJECT, "quota"),
     ] {
-        let image = judge(with(feature));
+        // Many kernels are built without the format of quota files and mount such images read-only.
+        let quota = feature.intersects(Features::QUOTA | Features::PROJECT);
+        let image = if quota {
+            judge(with(feature))
+        } else {
+            judge_writing(with(feature))
+        };
         assert!(
             features_of(image.path()).iter().any(|have| have == name),
             "{name}"
@@ -182,7 +198,7 @@ fn each_feature_shows_and_passes() {
             "sparse_super",
         ),
     ] {
-        let image = judge(without(feature));
+        let image = judge_writing(without(feature));
         assert!(
             !features_of(image.path()).iter().any(|have| have == name),
             "{name}"
@@ -197,7 +213,7 @@ fn two_backups_pass() {
         features,
         ..with(Features::empty())
     };
-    let image = judge(options.clone());
+    let image = judge_writing(options.clone());
     assert!(features_of(image.path()).contains(&"sparse_super2".to_owned()));
     assert_eq!(dumpe2fs(image.path(), "Backup block groups"), "1 2");
     let (image, _) = sample(FormatOptions {
@@ -218,7 +234,7 @@ fn descriptors_in_groups_pass() {
     let features = Features::default().difference(Features::RESIZE_INODE) | Features::META_BG;
     for block_size in [BlockSize::B1024, BlockSize::B4096] {
         for rest in [Features::empty(), Features::BIT64] {
-            let image = judge(FormatOptions {
+            let image = judge_writing(FormatOptions {
                 features: features.difference(rest),
                 block_size,
                 ..with(Features::empty())
@@ -235,7 +251,7 @@ fn journals_of_any_size_pass() {
         (JournalRule::Bytes(4 << 20), Some("1024")),
         (JournalRule::Bytes(200 << 20), Some("51200")),
     ] {
-        let image = judge(FormatOptions {
+        let image = judge_writing(FormatOptions {
             journal,
             ..with(Features::empty())
         });
@@ -250,7 +266,7 @@ fn journals_of_any_size_pass() {
         journal: JournalRule::Bytes(100 << 20),
         ..with(Features::empty())
     };
-    let image = judge(options);
+    let image = judge_writing(options);
     assert_eq!(dumpe2fs(image.path(), "Total journal blocks"), "102400");
 }
 
@@ -292,14 +308,14 @@ fn inode_rules_are_followed() {
         inodes: InodeRule::Count(100_000),
         ..with(Features::empty())
     };
-    let image = judge(options);
+    let image = judge_writing(options);
     // A group has at most 32,768 inodes.
     assert_eq!(
         dumpe2fs(image.path(), "Inode count"),
         (4 * 25_008).to_string()
     );
     let rule = InodeRule::BytesPerInode(4096);
-    let image = judge(FormatOptions {
+    let image = judge_writing(FormatOptions {
         inodes: rule,
         ..with(Features::empty())
     });
@@ -327,7 +343,7 @@ fn identity_is_written() {
         time: TIME,
         ..with(Features::empty())
     };
-    let image = judge(options);
+    let image = judge_writing(options);
     let value = |key| dumpe2fs(image.path(), key);
     assert_eq!(
         value("Filesystem UUID"),
@@ -342,6 +358,50 @@ fn identity_is_written() {
     assert!(value("Reserved blocks uid").starts_with("7 "));
     assert_eq!(value("Default mount options"), "acl discard");
     assert_eq!(value("Filesystem created"), "Tue Nov 14 22:13:20 2023");
+}
+
+#[test]
+fn quotas_count_what_everybody_has() {
+    for block_size in [BlockSize::B1024, BlockSize::B4096] {
+        let mut image = Image::new(FormatOptions {
+            block_size,
+            ..with(Features::QUOTA | Features::PROJECT)
+        });
+        let root = image.root();
+        for n in 0..3000_u32 {
+            let kind = FileKind::File(image.content(&noise(u64::from(n), n as usize * 7)));
+            let (uid, gid) = (n.wrapping_mul(0x0012_3457), n % 40);
+            let metadata = Metadata { uid, gid, ..file() };
+            let name = n.to_string();
+            let id = image
+                .tree
+                .insert(root, name.as_bytes(), kind, metadata)
+                .unwrap();
+            image.tree.set_project(id, n % 7).unwrap();
+        }
+        let (image, _) = image.finish();
+        // e2fsck counts for itself, and complains where the files differ.
+        check_primary(image.path());
+        let listed = debugfs(image.path(), "list_quota group");
+        assert_eq!(listed.lines().count(), 41, "{listed}");
+        assert!(debugfs(image.path(), "get_quota project 6").lines().count() >= 2);
+    }
+}
+
+#[test]
+fn projects_need_their_feature() {
+    let mut image = Image::new(with(Features::empty()));
+    let root = image.root();
+    image.tree.set_project(root, 5).unwrap();
+    let Image { writer, tree, .. } = image;
+    assert!(matches!(
+        writer.finish(tree),
+        Err(Error::Limit {
+            value: 5,
+            limit: 0,
+            ..
+        })
+    ));
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub(crate) mod compat {
     pub(crate) const RESIZE_INODE: u32 = 0x10;
     pub(crate) const DIR_INDEX: u32 = 0x20;
     pub(crate) const SPARSE_SUPER2: u32 = 0x200;
+    pub(crate) const ORPHAN_FILE: u32 = 0x1000;
 }
 
 pub(crate) mod incompat {
@@ -50,7 +51,9 @@ pub(crate) mod ro_compat {
     pub(crate) const HUGE_FILE: u32 = 0x8;
     pub(crate) const DIR_NLINK: u32 = 0x20;
     pub(crate) const EXTRA_ISIZE: u32 = 0x40;
+    pub(crate) const QUOTA: u32 = 0x100;
     pub(crate) const METADATA_CSUM: u32 = 0x400;
+    pub(crate) const PROJECT: u32 = 0x2000;
     pub(crate) const VERITY: u32 = 0x8000;
 }
 

@@ -2,19 +2,27 @@
 
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::journal::system_extents;
+use super::quota::Usages;
 use super::side::{Side, of_node};
-use super::xattrs::{block_of, fill_inode, value_hash, value_of};
+use super::xattrs::{block_of, fill_inode};
 use super::{BlockSink, Source, Walker};
 use crate::content::{Content, Data};
 use crate::disk::inode::{BLOCK_BYTES, BYTES, GOOD_OLD_BYTES, Inode, flags};
 use crate::error::Error;
 use crate::ids::{BlockNumber, GroupNumber, InodeNumber};
+use crate::options::Features;
 use crate::plan::Plan;
-use crate::tree::{FileType, MAX_LINKS, Node, NodeKind, PackedTime, XattrSetId};
+use crate::tree::{FileType, MAX_LINKS, Node, NodeId, NodeKind, XattrSetId};
 
-/// Encodes all inodes in use; returns the number of directories in each group.
-pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<Vec<u32>, Error> {
+/// What is known once every inode is encoded.
+pub(super) struct Counts {
+    /// Directories in each group.
+    pub(super) directories: Vec<u32>,
+    pub(super) usages: Usages,
+}
+
+/// Encodes all inodes in use.
+pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<Counts, Error> {
     let plan = source.plan;
     let mut tables = Tables::new(plan);
     let mut directories = vec![0; plan.dimensions().groups as usize];
@@ -23,6 +31,7 @@ pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<Ve
         side: Walker::new(plan.places(), plan.layout().side),
         values: Walker::new(plan.places(), plan.layout().values),
         users: vec![0; source.tree.xattr_sets().len()],
+        usages: Usages::default(),
     };
     // The root's extents come first among all, and its inode before those of the filesystem itself.
     for (inode, id) in source.inodes() {
@@ -33,15 +42,21 @@ pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<Ve
         let record = encoder.node(inode, id);
         tables.put(inode, &record, sink)?;
         if inode == InodeNumber::ROOT {
-            encoder.system(&mut tables, sink)?;
+            encoder.reserved(&mut tables, sink)?;
         }
     }
     for index in 0..plan.census.xattrs.values.len() as u32 {
         let record = encoder.value(index);
         tables.put(plan.census.value_inode(index), &record, sink)?;
     }
+    for kind in plan.census.system.unreserved() {
+        encoder.system_file(kind, &mut tables, sink)?;
+    }
     tables.flush(sink)?;
-    Ok(directories)
+    Ok(Counts {
+        directories,
+        usages: encoder.usages,
+    })
 }
 
 fn group_of(plan: &Plan, inode: InodeNumber) -> GroupNumber {
@@ -49,7 +64,7 @@ fn group_of(plan: &Plan, inode: InodeNumber) -> GroupNumber {
 }
 
 /// Gathers records, in ascending order, into blocks of the tables.
-struct Tables<'a> {
+pub(super) struct Tables<'a> {
     plan: &'a Plan,
     block: BlockNumber,
     bytes: Vec<u8>,
@@ -67,7 +82,7 @@ impl<'a> Tables<'a> {
         }
     }
 
-    fn put(
+    pub(super) fn put(
         &mut self,
         inode: InodeNumber,
         record: &[u8],
@@ -98,26 +113,27 @@ impl<'a> Tables<'a> {
     }
 }
 
-struct Encoder<'a> {
-    source: Source<'a>,
+pub(super) struct Encoder<'a> {
+    pub(super) source: Source<'a>,
     side: Walker<'a>,
-    values: Walker<'a>,
+    pub(super) values: Walker<'a>,
     /// Files seen so far with each set of attributes.
     users: Vec<u32>,
+    usages: Usages,
 }
 
 /// The fields that vary between kinds of inodes.
-struct Fields {
-    mode: u16,
-    flags: u32,
-    links: u16,
-    size: u64,
-    blocks: u64,
-    block: [u8; BLOCK_BYTES],
+pub(super) struct Fields {
+    pub(super) mode: u16,
+    pub(super) flags: u32,
+    pub(super) links: u16,
+    pub(super) size: u64,
+    pub(super) blocks: u64,
+    pub(super) block: [u8; BLOCK_BYTES],
 }
 
 impl Encoder<'_> {
-    fn node(&mut self, inode: InodeNumber, id: crate::tree::NodeId) -> Vec<u8> {
+    fn node(&mut self, inode: InodeNumber, id: NodeId) -> Vec<u8> {
         let source = self.source;
         let node = source.tree.slot(id);
         let side = of_node(source, inode, node, &mut self.side);
@@ -126,6 +142,12 @@ impl Encoder<'_> {
         if node.xattrs != XattrSetId(0) {
             self.count_xattrs(node.xattrs, &mut fields, &mut raw);
         }
+        let project = source.tree.project(id);
+        if source.options.features.contains(Features::QUOTA) {
+            let bytes = fields.blocks * u64::from(source.plan.shape().block_size);
+            self.usages.count([node.uid, node.gid, project], bytes);
+        }
+        raw.projid = project.into();
         set_owner(&mut raw, node.uid, node.gid);
         set_times(&mut raw, node);
         let mut record = self.record(&mut raw, &fields);
@@ -156,93 +178,7 @@ impl Encoder<'_> {
         *users += 1;
     }
 
-    /// Inodes of the filesystem itself: the resize inode and the journal.
-    fn system(&mut self, tables: &mut Tables<'_>, sink: &mut impl BlockSink) -> Result<(), Error> {
-        let plan = self.source.plan;
-        let shape = plan.shape();
-        if let Some(dind) = plan.layout().resize_block {
-            let per_block = u64::from(shape.addresses_per_block());
-            let mut block = [0; BLOCK_BYTES];
-            // The doubly indirect pointer; reserved blocks lie below 2^32.
-            block[13 * 4..14 * 4].copy_from_slice(&dind.low().to_le_bytes());
-            let reserved = u64::from(plan.dimensions().reserved_descriptors);
-            let fields = Fields {
-                mode: 0o600,
-                flags: 0,
-                links: 1,
-                size: (per_block * per_block + per_block + 12) * u64::from(shape.block_size),
-                blocks: 1 + reserved * (1 + plan.backup_groups().count() as u64),
-                block,
-            };
-            self.system_inode(InodeNumber::RESIZE, &fields, tables, sink)?;
-        }
-        if let Some(journal) = plan.journal() {
-            let fields = Fields {
-                mode: 0o600,
-                flags: flags::EXTENTS,
-                links: 1,
-                size: journal.blocks() * u64::from(shape.block_size),
-                blocks: journal.blocks() + journal.index_blocks(),
-                block: system_extents(self.source, InodeNumber::JOURNAL, journal).root,
-            };
-            self.system_inode(InodeNumber::JOURNAL, &fields, tables, sink)?;
-        }
-        Ok(())
-    }
-
-    fn system_inode(
-        &mut self,
-        inode: InodeNumber,
-        fields: &Fields,
-        tables: &mut Tables<'_>,
-        sink: &mut impl BlockSink,
-    ) -> Result<(), Error> {
-        let mut raw = Inode::new_zeroed();
-        let time = self.source.options.time.pack();
-        set_all_times(&mut raw, time);
-        let fields = Fields {
-            mode: FileType::Regular.mode_bits() | fields.mode,
-            ..*fields
-        };
-        let mut record = self.record(&mut raw, &fields);
-        self.seal(inode, &mut record);
-        tables.put(inode, &record, sink)
-    }
-
-    /// The inode that holds the value of an extended attribute.
-    fn value(&mut self, index: u32) -> Vec<u8> {
-        let source = self.source;
-        let value = source.plan.census.xattrs.values[index as usize];
-        let inode = source.plan.census.value_inode(index);
-        let start = source.plan.places().next_usable(self.values.at);
-        let runs = source.plan.places().runs(start, value.blocks);
-        let extents = super::extents::from_runs(runs);
-        self.values.take(value.blocks);
-        let checksum = source.plan.checksums.inode(inode);
-        // A value has at most 64 blocks, which one backup at most cuts in two.
-        let tree = super::extents::ExtentTree::new(&extents, &[], source.plan.shape(), checksum);
-        let attribute = value_of(source, value.set, value.attribute);
-        let fields = Fields {
-            mode: FileType::Regular.mode_bits() | 0o600,
-            flags: flags::EA_INODE | flags::EXTENTS,
-            links: 1,
-            size: attribute.map_or(0, |attribute| attribute.value.len() as u64),
-            blocks: value.blocks,
-            block: tree.root,
-        };
-        let mut raw = Inode::new_zeroed();
-        // Such an inode has no times: the fields hold the value's hash and the count of references.
-        raw.atime = attribute
-            .map_or(0, |attribute| value_hash(source, attribute))
-            .into();
-        raw.ctime = 0.into();
-        raw.version = value.references.into();
-        let mut record = self.record(&mut raw, &fields);
-        self.seal(inode, &mut record);
-        record
-    }
-
-    fn record(&self, raw: &mut Inode, fields: &Fields) -> Vec<u8> {
+    pub(super) fn record(&self, raw: &mut Inode, fields: &Fields) -> Vec<u8> {
         let shape = self.source.plan.shape();
         let sectors = fields.blocks * shape.sectors_per_block();
         raw.mode = fields.mode.into();
@@ -260,7 +196,7 @@ impl Encoder<'_> {
         record
     }
 
-    fn seal(&self, inode: InodeNumber, record: &mut [u8]) {
+    pub(super) fn seal(&self, inode: InodeNumber, record: &mut [u8]) {
         let checksum = self.source.plan.checksums.inode(inode).of(record);
         record[0x7c..0x7e].copy_from_slice(&(checksum as u16).to_le_bytes());
         if record.len() > GOOD_OLD_BYTES {
@@ -271,7 +207,7 @@ impl Encoder<'_> {
 
 fn node_fields(
     source: Source<'_>,
-    id: crate::tree::NodeId,
+    id: NodeId,
     node: &Node<Content>,
     side: Option<&Side>,
 ) -> Fields {
@@ -341,15 +277,4 @@ fn set_times(raw: &mut Inode, node: &Node<Content>) {
     raw.ctime_extra = node.ctime.extra.into();
     raw.crtime = node.crtime.base.into();
     raw.crtime_extra = node.crtime.extra.into();
-}
-
-fn set_all_times(raw: &mut Inode, time: PackedTime) {
-    raw.mtime = time.base.into();
-    raw.mtime_extra = time.extra.into();
-    raw.atime = raw.mtime;
-    raw.atime_extra = raw.mtime_extra;
-    raw.ctime = raw.mtime;
-    raw.ctime_extra = raw.mtime_extra;
-    raw.crtime = raw.mtime;
-    raw.crtime_extra = raw.mtime_extra;
 }

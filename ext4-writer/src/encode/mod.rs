@@ -4,16 +4,18 @@ mod directories;
 mod extents;
 mod groups;
 mod inodes;
-mod journal;
+mod quota;
 mod side;
 mod superblock;
+mod system_file;
+mod system_inodes;
 mod xattrs;
 
 use crate::content::Content;
 use crate::error::Error;
 use crate::ids::{BlockNumber, InodeNumber};
 use crate::options::FormatOptions;
-use crate::plan::{Places, Plan, SystemFile};
+use crate::plan::{Places, Plan};
 use crate::tree::{FileTree, NodeId};
 
 pub(crate) use self::groups::Totals;
@@ -48,9 +50,11 @@ pub(crate) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<To
     side::encode(source, sink)?;
     xattrs::encode_blocks(source, sink)?;
     xattrs::encode_values(source, sink)?;
-    journal::encode(source, sink)?;
-    let directories_by_group = inodes::encode(source, sink)?;
-    groups::encode(source, &directories_by_group, sink)
+    system_file::encode_journal(source, sink)?;
+    system_file::encode_orphans(source, sink)?;
+    let counts = inodes::encode(source, sink)?;
+    quota::encode(source, &counts.usages, sink)?;
+    groups::encode(source, &counts.directories, sink)
 }
 
 /// Hands out blocks one after another, kept places left out.
@@ -73,14 +77,4 @@ impl<'a> Walker<'a> {
     fn take(&mut self, count: u64) -> Vec<BlockNumber> {
         (0..count).map(|_| self.next()).collect()
     }
-}
-
-/// Blocks of the extent tree of a system file.
-fn index_addresses(file: &SystemFile) -> Vec<BlockNumber> {
-    file.index
-        .iter()
-        .cloned()
-        .flatten()
-        .map(BlockNumber)
-        .collect()
 }

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::journal::system_extents;
+use super::system_file::extents;
 use super::{Source, Totals};
 use crate::disk::superblock::{
     CHECKSUM_CRC32C, CHECKSUM_OFFSET, ERRORS_CONTINUE, FLAG_UNSIGNED_HASH, JOURNAL_BACKUP_BLOCKS,
@@ -10,7 +10,7 @@ use crate::disk::superblock::{
 };
 use crate::ids::{GroupNumber, InodeNumber};
 use crate::options::Features;
-use crate::plan::{Backups, LOG_GROUPS_PER_FLEX};
+use crate::plan::{Backups, LOG_GROUPS_PER_FLEX, SystemKind};
 
 /// The 1,024 bytes of the primary superblock.
 pub(crate) fn primary(source: Source<'_>, totals: Totals) -> Vec<u8> {
@@ -24,6 +24,7 @@ pub(super) fn copy(source: Source<'_>, totals: Totals, group: GroupNumber) -> Ve
     set_identity(&mut raw, source);
     set_features(&mut raw, source);
     set_journal(&mut raw, source);
+    set_system_inodes(&mut raw, source);
     // Copies beyond group 65,535 cannot say where they are; readers do not ask.
     raw.block_group_nr = (group.0 as u16).into();
     let checksum = source
@@ -108,9 +109,13 @@ fn set_features(raw: &mut Superblock, source: Source<'_>) {
     let when = |on: bool, bit: u32| if on { bit } else { 0 };
     let has = |feature: Features, bit: u32| when(features.contains(feature), bit);
     raw.feature_compat = (compat::EXT_ATTR
-        | when(source.plan.journal().is_some(), compat::HAS_JOURNAL)
+        | when(
+            source.plan.system_file(SystemKind::Journal).is_some(),
+            compat::HAS_JOURNAL,
+        )
         | when(dimensions.reserved_descriptors > 0, compat::RESIZE_INODE)
         | has(Features::DIR_INDEX, compat::DIR_INDEX)
+        | has(Features::ORPHAN_FILE, compat::ORPHAN_FILE)
         | has(Features::SPARSE_SUPER2, compat::SPARSE_SUPER2))
     .into();
     raw.feature_incompat = (incompat::FILETYPE
@@ -132,6 +137,8 @@ fn set_features(raw: &mut Superblock, source: Source<'_>) {
         )
         | has(Features::SPARSE_SUPER, ro_compat::SPARSE_SUPER)
         | has(Features::METADATA_CSUM, ro_compat::METADATA_CSUM)
+        | has(Features::QUOTA, ro_compat::QUOTA)
+        | has(Features::PROJECT, ro_compat::PROJECT)
         | has(Features::VERITY, ro_compat::VERITY))
     .into();
     if features.contains(Features::METADATA_CSUM) {
@@ -142,14 +149,26 @@ fn set_features(raw: &mut Superblock, source: Source<'_>) {
     }
 }
 
+/// Inodes of the other files of the filesystem itself.
+fn set_system_inodes(raw: &mut Superblock, source: Source<'_>) {
+    let inode = |kind| match source.plan.system_file(kind) {
+        Some(_) => source.plan.census.system_inode(kind).0,
+        None => 0,
+    };
+    raw.orphan_file_inum = inode(SystemKind::OrphanFile).into();
+    raw.usr_quota_inum = inode(SystemKind::UserQuota).into();
+    raw.grp_quota_inum = inode(SystemKind::GroupQuota).into();
+    raw.prj_quota_inum = inode(SystemKind::ProjectQuota).into();
+}
+
 /// The journal's inode, and a copy of its block map for when that inode is lost.
 fn set_journal(raw: &mut Superblock, source: Source<'_>) {
-    let Some(journal) = source.plan.journal() else {
+    let Some(journal) = source.plan.system_file(SystemKind::Journal) else {
         return;
     };
     raw.journal_inum = InodeNumber::JOURNAL.0.into();
     raw.jnl_backup_type = JOURNAL_BACKUP_BLOCKS;
-    let root = system_extents(source, InodeNumber::JOURNAL, journal).root;
+    let root = extents(source, SystemKind::Journal, journal).root;
     for (slot, word) in raw.jnl_blocks.iter_mut().zip(root.as_chunks::<4>().0) {
         *slot = u32::from_le_bytes(*word).into();
     }

@@ -1,6 +1,6 @@
 //! Features that may be switched, and the combinations that ext4 forbids.
 
-use super::{FormatOptions, InodeSize};
+use super::{FormatOptions, InodeSize, JournalRule};
 
 bitflags::bitflags! {
     /// Format features that an image may have or not.
@@ -26,12 +26,18 @@ bitflags::bitflags! {
         const SPARSE_SUPER2 = 1 << 6;
         /// `meta_bg`: descriptors lie in the groups that they describe.
         const META_BG = 1 << 7;
+        /// `orphan_file`: deleted but open files are noted in a file of their own, not in a list of inodes.
+        const ORPHAN_FILE = 1 << 8;
         /// `inline_data`: files of up to 60 bytes lie in their inode.
         const INLINE_DATA = 1 << 9;
         /// `ea_inode`: values of extended attributes too long for a block lie in inodes.
         const EA_INODE = 1 << 10;
         /// `large_dir`: a third level in directory indexes.
         const LARGE_DIR = 1 << 11;
+        /// `quota`: hidden files that count blocks and inodes by user and group.
+        const QUOTA = 1 << 12;
+        /// `project`: inodes carry a project number, counted where `quota` is on, too.
+        const PROJECT = 1 << 13;
         /// `verity`: files may be sealed by fs-verity once mounted.
         const VERITY = 1 << 14;
     }
@@ -149,23 +155,43 @@ pub enum OptionsError {
     Time,
 }
 
+/// Features that are useless or invalid without another.
+const NEEDS: [(Features, Features, &str, &str); 2] = [
+    (
+        Features::METADATA_CSUM_SEED,
+        Features::METADATA_CSUM,
+        "metadata_csum_seed",
+        "metadata_csum",
+    ),
+    (
+        Features::LARGE_DIR,
+        Features::DIR_INDEX,
+        "large_dir",
+        "dir_index",
+    ),
+];
+
+/// Features that are not to be on together.
+const EXCLUDES: [(Features, Features, &str, &str); 3] = [
+    (
+        Features::META_BG,
+        Features::RESIZE_INODE,
+        "meta_bg",
+        "resize_inode",
+    ),
+    (
+        Features::SPARSE_SUPER2,
+        Features::SPARSE_SUPER,
+        "sparse_super2",
+        "sparse_super",
+    ),
+    // What shared attribute values cost each owner has no agreed count.
+    (Features::QUOTA, Features::EA_INODE, "quota", "ea_inode"),
+];
+
 pub(super) fn check(options: &FormatOptions) -> Result<(), OptionsError> {
     let features = options.features;
-    let needs = [
-        (
-            Features::METADATA_CSUM_SEED,
-            Features::METADATA_CSUM,
-            "metadata_csum_seed",
-            "metadata_csum",
-        ),
-        (
-            Features::LARGE_DIR,
-            Features::DIR_INDEX,
-            "large_dir",
-            "dir_index",
-        ),
-    ];
-    for (feature, other, name, needed) in needs {
+    for (feature, other, name, needed) in NEEDS {
         if features.contains(feature) && !features.contains(other) {
             return Err(OptionsError::Needs {
                 feature: name,
@@ -173,21 +199,7 @@ pub(super) fn check(options: &FormatOptions) -> Result<(), OptionsError> {
             });
         }
     }
-    let excludes = [
-        (
-            Features::META_BG,
-            Features::RESIZE_INODE,
-            "meta_bg",
-            "resize_inode",
-        ),
-        (
-            Features::SPARSE_SUPER2,
-            Features::SPARSE_SUPER,
-            "sparse_super2",
-            "sparse_super",
-        ),
-    ];
-    for (feature, other, first, second) in excludes {
+    for (feature, other, first, second) in EXCLUDES {
         if features.contains(feature | other) {
             return Err(OptionsError::Excludes { first, second });
         }
@@ -200,11 +212,21 @@ pub(super) fn check(options: &FormatOptions) -> Result<(), OptionsError> {
             needed: "sparse_super",
         });
     }
-    if options.inode_size == InodeSize::B128 && features.contains(Features::INLINE_DATA) {
+    if options.inode_size == InodeSize::B128 {
         let needed = "inodes above 128 bytes";
+        for (bit, feature) in [
+            (Features::INLINE_DATA, "inline_data"),
+            (Features::PROJECT, "project"),
+        ] {
+            if features.contains(bit) {
+                return Err(OptionsError::Needs { feature, needed });
+            }
+        }
+    }
+    if features.contains(Features::ORPHAN_FILE) && options.journal == JournalRule::None {
         return Err(OptionsError::Needs {
-            feature: "inline_data",
-            needed,
+            feature: "orphan_file",
+            needed: "a journal",
         });
     }
     Ok(())

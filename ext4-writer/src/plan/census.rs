@@ -3,6 +3,7 @@
 use super::directories::{DOTS_BYTES, IndexShape, LeafFiller, entry_bytes};
 use super::extents;
 use super::shape::Shape;
+use super::system::{SystemCensus, SystemKind};
 use super::xattrs::XattrPlan;
 use crate::content::{Content, Data};
 use crate::dir_hash::NameHasher;
@@ -31,6 +32,7 @@ pub(crate) struct Census {
     pub(crate) long_directories: Vec<(u64, u32)>,
     pub(crate) content_blocks: u64,
     pub(crate) xattrs: XattrPlan,
+    pub(crate) system: SystemCensus,
     pub(crate) lost_and_found: Option<NodeId>,
 }
 
@@ -42,6 +44,7 @@ impl Census {
     ) -> Result<Self, Error> {
         let lost_and_found = prepare_lost_and_found(tree, options)?;
         tree.forget_names_index();
+        check_projects(tree, options)?;
         limit_times(tree, options)?;
         check_symlinks(tree, shape)?;
         let xattrs = XattrPlan::new(tree, options, shape)?;
@@ -52,6 +55,7 @@ impl Census {
             long_directories: Vec::new(),
             content_blocks: 0,
             xattrs,
+            system: SystemCensus::new(tree, options),
             lost_and_found: lost_and_found
                 .filter(|lost| lost.made)
                 .map(|lost| lost.node),
@@ -70,11 +74,24 @@ impl Census {
         u64::from(InodeNumber::FIRST_FREE.0) - 1
             + self.order.len() as u64
             + self.xattrs.values.len() as u64
+            + self.system.unreserved().count() as u64
     }
 
     /// The inode of the `index`th value that lies in one of its own.
     pub(crate) fn value_inode(&self, index: u32) -> InodeNumber {
         InodeNumber(InodeNumber::FIRST_FREE.0 + self.order.len() as u32 + index)
+    }
+
+    /// The inode of a file of the filesystem itself.
+    pub(crate) fn system_inode(&self, kind: SystemKind) -> InodeNumber {
+        kind.reserved_inode().unwrap_or_else(|| {
+            let before = self
+                .system
+                .unreserved()
+                .take_while(|other| *other != kind)
+                .count();
+            InodeNumber(self.value_inode(self.xattrs.values.len() as u32).0 + before as u32)
+        })
     }
 
     fn number(&mut self, tree: &mut FileTree<Content>, id: NodeId) {
@@ -245,6 +262,21 @@ fn prepare_lost_and_found(
             limit: u64::from(u32::MAX - 1),
         })?;
     Ok(Some(LostAndFound { node, made: true }))
+}
+
+/// A project number needs the feature that stores it.
+fn check_projects(tree: &FileTree<Content>, options: &FormatOptions) -> Result<(), Error> {
+    match tree.projects().max() {
+        Some(value) if value > 0 && !options.features.contains(Features::PROJECT) => {
+            let what = "project number without the project feature";
+            Err(Error::Limit {
+                what,
+                value: u64::from(value),
+                limit: 0,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A target lies in one block; with small blocks that is less than the tree takes.

@@ -5,8 +5,10 @@ mod directories;
 mod extents;
 mod layout;
 mod places;
+mod quota;
 mod shape;
 mod size;
+mod system;
 mod xattrs;
 
 use std::collections::BTreeMap;
@@ -19,8 +21,13 @@ pub(crate) use self::directories::{
 pub(crate) use self::extents::{MAX_EXTENT_BLOCKS, ROOT_RECORDS, index_blocks};
 pub(crate) use self::layout::{Layout, SystemFile};
 pub(crate) use self::places::{Backups, Places};
+pub(crate) use self::quota::{
+    ENTRIES_PER_UNIT as QUOTA_ENTRIES_PER_UNIT, PREFIX_SHIFTS as QUOTA_PREFIX_SHIFTS,
+    UNIT_BYTES as QUOTA_UNIT_BYTES,
+};
 pub(crate) use self::shape::{LOG_GROUPS_PER_FLEX, Shape};
 pub(crate) use self::size::{Demand, Dimensions, Sized, Sizer};
+pub(crate) use self::system::SystemKind;
 pub(crate) use self::xattrs::{
     BLOCK_HEADER_BYTES, Home, MAX_SHARES, entry_bytes as xattr_entry_bytes,
     value_bytes as xattr_value_bytes,
@@ -76,11 +83,20 @@ impl Plan {
         &self.sized.layout
     }
 
-    pub(crate) fn journal(&self) -> Option<&SystemFile> {
+    /// A file of the filesystem itself, where this one has it.
+    pub(crate) fn system_file(&self, kind: SystemKind) -> Option<&SystemFile> {
         self.layout()
             .system_files
-            .first()
+            .get(kind as usize)
             .filter(|file| !file.runs.is_empty())
+    }
+
+    /// Length of the journal in bytes.
+    pub(crate) fn journal_bytes(&self) -> u64 {
+        let blocks = self
+            .system_file(SystemKind::Journal)
+            .map_or(0, SystemFile::blocks);
+        blocks * u64::from(self.shape().block_size)
     }
 
     /// Groups with a copy of superblock and old-style descriptors, the first not among them.

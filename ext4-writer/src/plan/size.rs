@@ -4,6 +4,7 @@ use super::census::{Census, side_blocks};
 use super::layout::Layout;
 use super::places::{Backups, Places};
 use super::shape::Shape;
+use super::system::SystemKind;
 use crate::content::Content;
 use crate::error::Error;
 use crate::ids::{BlockNumber, GroupNumber};
@@ -51,7 +52,7 @@ pub(crate) struct Dimensions {
     pub(crate) reserved_descriptors: u32,
     /// Whether descriptors beyond the area lie in the groups.
     pub(crate) meta_bg: bool,
-    /// Blocks of each file of the filesystem itself.
+    /// Blocks of each file of the filesystem itself, in the order of [`SystemKind::ALL`].
     pub(crate) system_files: Vec<u64>,
 }
 
@@ -180,6 +181,11 @@ impl Sizer<'_> {
                 next: next_group(groups),
             });
         };
+        // Without a journal there is no orphan file either.
+        let journal = dimensions.system_files.first().copied().unwrap_or(0);
+        if journal == 0 && self.demand.census.system.has(SystemKind::OrphanFile) {
+            return Err(TooSmall { next: blocks + 1 });
+        }
         let layout = Layout::new(&places, &self.demand, &dimensions, self.start);
         let end = match layout {
             Some(layout) if layout.end.0 <= blocks => {
@@ -252,7 +258,7 @@ impl Sizer<'_> {
             0
         };
         let inodes_per_group = self.inodes_per_group(blocks, groups)?;
-        let journal = self.options.journal.blocks(blocks, shape.block_size);
+        let system_files = self.demand.census.system.blocks(self.options, blocks);
         Some(Dimensions {
             blocks,
             groups,
@@ -261,7 +267,7 @@ impl Sizer<'_> {
             descriptor_blocks,
             reserved_descriptors,
             meta_bg,
-            system_files: vec![journal],
+            system_files,
         })
     }
 

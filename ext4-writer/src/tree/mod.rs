@@ -4,6 +4,7 @@
 //! they enter. Nothing here recurses, so depth is bounded by memory alone.
 
 mod acl;
+mod check;
 mod error;
 mod kind;
 mod metadata;
@@ -12,6 +13,9 @@ mod node;
 mod walk;
 mod xattrs;
 
+use std::collections::BTreeMap;
+
+use self::check::{check_device, check_metadata, check_target};
 pub use self::error::TreeError;
 pub(crate) use self::kind::DeviceNumber;
 pub use self::kind::{FileKind, FileType};
@@ -55,6 +59,8 @@ pub struct FileTree<C> {
     nodes: Vec<Node<C>>,
     entries: Entries,
     xattrs: XattrSets,
+    /// Files whose project is not 0, which are few.
+    projects: BTreeMap<NodeId, u32>,
 }
 
 impl<C> FileTree<C> {
@@ -67,6 +73,7 @@ impl<C> FileTree<C> {
             nodes: Vec::new(),
             entries: Entries::new(),
             xattrs: XattrSets::default(),
+            projects: BTreeMap::new(),
         };
         check_metadata(&root, true, || "/".to_owned())?;
         let xattrs = tree.xattrs.intern(root.xattrs.clone());
@@ -224,6 +231,21 @@ impl<C> FileTree<C> {
         Ok(())
     }
 
+    /// Gives a file to a project; files belong to project 0 otherwise. Images need
+    /// [`Features::PROJECT`](crate::Features::PROJECT) for it.
+    ///
+    /// # Errors
+    /// Where the file was removed.
+    pub fn set_project(&mut self, id: NodeId, project: u32) -> Result<(), TreeError> {
+        if self.file_type(id).is_none() {
+            return Err(TreeError::NotFound {
+                path: String::new(),
+            });
+        }
+        self.projects.insert(id, project);
+        Ok(())
+    }
+
     /// What a file is; `None` once it was removed.
     pub fn file_type(&self, id: NodeId) -> Option<FileType> {
         self.node(id)?.file_type()
@@ -371,60 +393,6 @@ impl<C> FileTree<C> {
         parts.reverse();
         parts.join("/")
     }
-}
-
-fn check_metadata(
-    metadata: &Metadata,
-    is_directory: bool,
-    path: impl Fn() -> String,
-) -> Result<(), TreeError> {
-    if metadata.mode > 0o7777 {
-        return Err(TreeError::Mode {
-            path: path(),
-            mode: metadata.mode,
-        });
-    }
-    if let Some(time) = metadata
-        .times()
-        .into_iter()
-        .find(|time| !time.is_representable())
-    {
-        let Timestamp {
-            seconds,
-            nanoseconds,
-        } = time;
-        return Err(TreeError::Time {
-            path: path(),
-            seconds,
-            nanoseconds,
-        });
-    }
-    if !is_directory && metadata.xattrs.has_default_acl() {
-        return Err(TreeError::DefaultAcl { path: path() });
-    }
-    Ok(())
-}
-
-fn check_target(target: Box<[u8]>, path: impl Fn() -> String) -> Result<Box<[u8]>, TreeError> {
-    if target.is_empty() || target.len() > MAX_TARGET_BYTES || target.contains(&0) {
-        return Err(TreeError::InvalidTarget {
-            path: path(),
-            length: target.len(),
-        });
-    }
-    Ok(target)
-}
-
-fn check_device(
-    major: u32,
-    minor: u32,
-    path: impl Fn() -> String,
-) -> Result<DeviceNumber, TreeError> {
-    DeviceNumber::new(major, minor).ok_or_else(|| TreeError::DeviceNumber {
-        path: path(),
-        major,
-        minor,
-    })
 }
 
 #[cfg(test)]

@@ -32,6 +32,20 @@ impl<C> FileTree<C> {
         self.nodes.iter_mut()
     }
 
+    pub(crate) fn project(&self, id: NodeId) -> u32 {
+        self.projects.get(&id).copied().unwrap_or(0)
+    }
+
+    /// The projects of the tree's files; that of the root among them, so never none.
+    pub(crate) fn projects(&self) -> impl Iterator<Item = u32> {
+        let live = self
+            .projects
+            .iter()
+            .filter(|(id, _)| self.slot(**id).file_type().is_some());
+        // Some file is always in project 0: lost+found is, or the files of the filesystem itself.
+        std::iter::once(0).chain(live.map(|(_, &project)| project))
+    }
+
     pub(crate) fn xattr_sets(&self) -> &XattrSets {
         &self.xattrs
     }
