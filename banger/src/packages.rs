@@ -96,6 +96,12 @@ impl Packages {
         Self::new(PackageSource::List, lines, &features)
     }
 
+    /// What [`PACKAGES_FILE`] holds.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        format!("{}\n", self.sha256).into_bytes()
+    }
+
     fn new(source: PackageSource, mut lines: Vec<String>, features: &[String]) -> Self {
         lines.sort_unstable();
         lines.dedup();

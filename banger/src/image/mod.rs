@@ -2,6 +2,7 @@
 //! values, what they do is told to an [`Observer`], what they made comes back.
 
 mod boot_config;
+mod describe;
 mod facts;
 mod name;
 mod pipeline;

@@ -18,23 +18,19 @@
 //! death at 5..10 ──▶ its lock is gone with the process; the next run sweeps it
 //! ```
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use oci_flatten::platform::Platform;
 use oci_flatten::source::SourceName;
 
-use super::facts::Facts;
-use super::{CONFIG_FILE, MANIFEST_FILE, Made, ROOTFS_FILE, default_name};
-use crate::artifact::{failed, write_new};
-use crate::boot::RuntimeConfig;
+use super::describe::describe;
+use super::{Made, ROOTFS_FILE, default_name};
+use crate::artifact::failed;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::{
     Architecture, Catalog, KernelRequest, Problems, ResolvedKernel, copy_kernel, resolve,
-    staged_kernel_paths,
 };
-use crate::packages::{PACKAGES_FILE, Packages};
-use crate::store::{Artifacts, ImageId, ImageRecord, Name, SCHEMA_VERSION, Sizes, Store, now};
+use crate::store::{Name, Store};
 
 /// The steps of a pull, in their order. A step is told when it begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
@@ -166,10 +162,10 @@ impl PullRequest {
 }
 
 /// What is known once the checks have passed.
-struct Plan {
-    name: Name,
-    kernel: Option<ResolvedKernel>,
-    package_list: Option<String>,
+pub(super) struct Plan {
+    pub(super) name: Name,
+    pub(super) kernel: Option<ResolvedKernel>,
+    pub(super) package_list: Option<String>,
 }
 
 /// Pulls an image.
@@ -277,81 +273,4 @@ fn check_architecture(plan: &Plan, flattened: &Flattened) -> Result<(), Error> {
         .with_hint("give another --kernel or --platform")),
         _ => Ok(()),
     }
-}
-
-/// Writes what accompanies the filesystem into the staging directory, and makes the record.
-fn describe(
-    id: ImageId,
-    plan: &Plan,
-    request: &PullRequest,
-    flattened: Flattened,
-    directory: &Path,
-) -> Result<(ImageRecord, Vec<String>), Error> {
-    let rootfs = directory.join(ROOTFS_FILE);
-    let rootfs_bytes = File::open(&rootfs)
-        .and_then(|file| file.sync_all().and(file.metadata()))
-        .map_err(|error| failed("sync", &rootfs, error))?
-        .len();
-    let runtime = match &flattened.config {
-        Some(config) => RuntimeConfig::from_oci(config)?,
-        None => RuntimeConfig::default(),
-    };
-    let architecture = flattened
-        .platform
-        .as_deref()
-        .and_then(Architecture::from_platform);
-    let features = &request.packages.features;
-    let facts = Facts::of(&rootfs, runtime, architecture, features);
-    let packages = match &plan.package_list {
-        Some(text) => Some(Packages::of_list(text, features)),
-        None => facts.packages,
-    };
-    for (name, bytes) in [
-        (MANIFEST_FILE, flattened.manifest),
-        (CONFIG_FILE, flattened.config),
-        (
-            PACKAGES_FILE,
-            packages
-                .as_ref()
-                .map(|packages| format!("{}\n", packages.sha256).into()),
-        ),
-    ] {
-        if let Some(bytes) = bytes {
-            write_new(&directory.join(name), &bytes)?;
-        }
-    }
-    let (kernel, initrd, modules) = staged_kernel_paths(plan.kernel.as_ref());
-    let mut warnings = flattened.warnings;
-    warnings.extend(
-        plan.kernel
-            .iter()
-            .flat_map(|kernel| kernel.warnings.clone()),
-    );
-    warnings.extend(facts.warnings);
-    let record = ImageRecord {
-        schema: SCHEMA_VERSION,
-        id,
-        name: plan.name.clone(),
-        managed: true,
-        created: now(),
-        reference: flattened.reference,
-        digest: flattened.digest,
-        platform: flattened.platform,
-        artifacts: Artifacts {
-            rootfs: ROOTFS_FILE.into(),
-            kernel,
-            initrd,
-            modules,
-            work_seed: None,
-        },
-        sizes: Sizes {
-            rootfs_bytes,
-            content_bytes: Some(flattened.content_bytes),
-        },
-        filesystem_uuid: facts.uuid,
-        boot: facts.boot,
-        kernel: plan.kernel.as_ref().map(|kernel| kernel.facts.clone()),
-        packages,
-    };
-    Ok((record, warnings))
 }

@@ -57,7 +57,7 @@ pub fn register(
     let (id, staging) = store.stage(&request.name)?;
     if let Some(packages) = &facts.packages {
         let path = staging.path().join(PACKAGES_FILE);
-        write_new(&path, format!("{}\n", packages.sha256).as_bytes())?;
+        write_new(&path, &packages.to_bytes())?;
     }
     let mut warnings = facts.warnings;
     warnings.extend(kernel.iter().flat_map(|kernel| kernel.warnings.clone()));

@@ -1,0 +1,103 @@
+//! The record of a pulled image, and the small files that lie beside it.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::facts::Facts;
+use super::pull::{Flattened, Plan, PullRequest};
+use super::{CONFIG_FILE, MANIFEST_FILE, ROOTFS_FILE};
+use crate::artifact::{failed, write_new};
+use crate::boot::RuntimeConfig;
+use crate::error::Error;
+use crate::kernel::{Architecture, staged_kernel_paths};
+use crate::packages::{PACKAGES_FILE, Packages};
+use crate::store::{Artifacts, ImageId, ImageRecord, SCHEMA_VERSION, Sizes, now};
+
+/// Writes what accompanies the filesystem into the staging directory, and makes the record. Also returns
+/// what the user should know.
+pub(super) fn describe(
+    id: ImageId,
+    plan: &Plan,
+    request: &PullRequest,
+    flattened: Flattened,
+    directory: &Path,
+) -> Result<(ImageRecord, Vec<String>), Error> {
+    let sizes = Sizes {
+        rootfs_bytes: sync(&directory.join(ROOTFS_FILE))?,
+        content_bytes: Some(flattened.content_bytes),
+    };
+    let mut facts = look_inside(plan, request, &flattened, directory)?;
+    let hash = facts.packages.as_ref().map(Packages::to_bytes);
+    for (name, bytes) in [
+        (MANIFEST_FILE, flattened.manifest),
+        (CONFIG_FILE, flattened.config),
+        (PACKAGES_FILE, hash),
+    ] {
+        if let Some(bytes) = bytes {
+            write_new(&directory.join(name), &bytes)?;
+        }
+    }
+    let mut warnings = flattened.warnings;
+    if let Some(kernel) = &plan.kernel {
+        warnings.extend(kernel.warnings.clone());
+    }
+    warnings.append(&mut facts.warnings);
+    let (kernel, initrd, modules) = staged_kernel_paths(plan.kernel.as_ref());
+    let record = ImageRecord {
+        schema: SCHEMA_VERSION,
+        id,
+        name: plan.name.clone(),
+        managed: true,
+        created: now(),
+        reference: flattened.reference,
+        digest: flattened.digest,
+        platform: flattened.platform,
+        artifacts: Artifacts {
+            rootfs: ROOTFS_FILE.into(),
+            kernel,
+            initrd,
+            modules,
+            work_seed: None,
+        },
+        sizes,
+        filesystem_uuid: facts.uuid,
+        boot: facts.boot,
+        kernel: plan.kernel.as_ref().map(|kernel| kernel.facts.clone()),
+        packages: facts.packages,
+    };
+    Ok((record, warnings))
+}
+
+/// Makes the root filesystem durable; returns its length.
+fn sync(rootfs: &Path) -> Result<u64, Error> {
+    let metadata = File::open(rootfs)
+        .and_then(|file| file.sync_all().and(file.metadata()))
+        .map_err(|error| failed("sync", rootfs, error))?;
+    Ok(metadata.len())
+}
+
+/// What the finished filesystem tells, with the list of packages that was given in place of its own.
+fn look_inside(
+    plan: &Plan,
+    request: &PullRequest,
+    flattened: &Flattened,
+    directory: &Path,
+) -> Result<Facts, Error> {
+    let runtime = match &flattened.config {
+        Some(config) => RuntimeConfig::from_oci(config)?,
+        None => RuntimeConfig::default(),
+    };
+    let platform = flattened.platform.as_deref();
+    let architecture = platform.and_then(Architecture::from_platform);
+    let features = &request.packages.features;
+    let mut facts = Facts::of(
+        &directory.join(ROOTFS_FILE),
+        runtime,
+        architecture,
+        features,
+    );
+    if let Some(list) = &plan.package_list {
+        facts.packages = Some(Packages::of_list(list, features));
+    }
+    Ok(facts)
+}
