@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use banger::flatten::{Options, flatten};
+use banger::flatten::{Options, open_and_flatten};
 use banger::output::OutputFile;
 use banger::source::{SourceOptions, open};
 use oci_flatten::decode::decode;
 use oci_flatten::flatten::CancellationToken;
-use oci_flatten::progress::Silent;
+use oci_flatten::progress::{Observer, Silent};
 use oci_flatten::source::SourceName;
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Runtime;
@@ -69,7 +69,7 @@ fn default_layout() -> PathBuf {
 
 /// Decodes all layers and throws the bytes away; returns how many there were.
 async fn inflate(name: &SourceName) -> u64 {
-    let source = open(name, &SourceOptions::default())
+    let source = open(name, &sources(), &silent())
         .await
         .expect("the image opens");
     let mut buffer = vec![0; 256 * 1024];
@@ -90,15 +90,21 @@ async fn inflate(name: &SourceName) -> u64 {
 async fn flatten_once(name: &SourceName) {
     let folder = tempfile::tempdir().expect("a folder");
     let output = OutputFile::create(&folder.path().join("rootfs.ext4"), false).expect("a file");
-    let source = open(name, &SourceOptions::default())
-        .await
-        .expect("the image opens");
     let file = output.handle().expect("a handle");
-    let (observer, cancellation) = (Arc::new(Silent), CancellationToken::new());
-    flatten(source, file, Options::default(), observer, cancellation)
+    let (options, cancellation) = (Options::default(), CancellationToken::new());
+    open_and_flatten(name, &sources(), &file, &options, &silent(), &cancellation)
         .await
         .expect("it flattens");
     output.publish(false).expect("it is published");
+}
+
+/// Local images need no cache.
+fn sources() -> SourceOptions {
+    SourceOptions::new(PathBuf::new())
+}
+
+fn silent() -> Arc<dyn Observer> {
+    Arc::new(Silent)
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

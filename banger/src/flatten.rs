@@ -15,11 +15,12 @@ use oci_flatten::flatten::{CancellationToken, FlattenOptions, Flattened};
 use oci_flatten::image::Image;
 use oci_flatten::limits::Limits;
 use oci_flatten::progress::Observer;
-use oci_flatten::source::Source;
+use oci_flatten::source::{Source, SourceName};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
 use crate::size::format_size;
+use crate::source::{SourceOptions, is_corrupt_cache, open};
 use sink::Ext4Sink;
 pub use summary::{LayerSummary, Summary};
 use tree::ext4_tree;
@@ -37,7 +38,44 @@ pub struct Options {
     pub limits: Limits,
 }
 
-/// Flattens an image into `file`, which must be empty, and leaves the flushing to the caller.
+/// Opens the image that `name` stands for and flattens it into `file`.
+///
+/// Where a cached blob turns out to have changed on disk, it is thrown away and all begins once more.
+///
+/// # Errors
+///
+/// Those of [`open`] and [`flatten`].
+pub async fn open_and_flatten(
+    name: &SourceName,
+    source_options: &SourceOptions,
+    file: &File,
+    options: &Options,
+    observer: &Arc<dyn Observer>,
+    cancellation: &CancellationToken,
+) -> Result<(Arc<dyn Source>, Summary), Error> {
+    let attempt = async || {
+        let source = open(name, source_options, observer).await?;
+        let file = file
+            .try_clone()
+            .map_err(|error| Error::io("open the output once more", error))?;
+        let (options, observer) = (options.clone(), observer.clone());
+        let summary = flatten(
+            source.clone(),
+            file,
+            options,
+            observer,
+            cancellation.clone(),
+        )
+        .await?;
+        Ok((source, summary))
+    };
+    match attempt().await {
+        Err(error) if is_corrupt_cache(&error) => attempt().await,
+        outcome => outcome,
+    }
+}
+
+/// Flattens an image into `file`, whose content is lost, and leaves the flushing to the caller.
 ///
 /// Must be called within a tokio runtime. The same image and options give the same bytes.
 ///

@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod boot;
+pub mod config;
 pub mod error;
 pub mod flatten;
 pub mod image;

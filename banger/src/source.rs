@@ -1,13 +1,16 @@
-//! Where an image comes from, as the user names it: parsed, checked and opened.
+//! Where an image comes from, as the user names it: opened, with all that this takes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use oci_flatten::cache::{Cache, CorruptBlob};
 use oci_flatten::limits::Limits;
 use oci_flatten::platform::Platform;
+use oci_flatten::progress::Observer;
+use oci_flatten::registry::{PullOptions, RegistrySettings, RegistrySource};
 use oci_flatten::source::{OpenOptions, Source, SourceName, open_local};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// How sources are opened.
 #[derive(Clone, Debug)]
@@ -18,43 +21,65 @@ pub struct SourceOptions {
     pub limits: Limits,
     /// Folder for an archive that comes through a pipe; it is kept there in a file without a name.
     pub spool_dir: PathBuf,
+    /// Folder of the layer cache, for images of registries.
+    pub cache_dir: PathBuf,
+    /// How registries are spoken to.
+    pub registry: Arc<RegistrySettings>,
 }
 
-impl Default for SourceOptions {
-    /// Linux on this machine's architecture, the default limits, `/var/tmp`.
-    fn default() -> Self {
+impl SourceOptions {
+    /// Linux on this machine's architecture, the default limits and registry settings, `/var/tmp`, and a
+    /// cache in `cache_dir`.
+    #[must_use]
+    pub fn new(cache_dir: PathBuf) -> Self {
         Self {
             platform: Platform::linux_here(),
             limits: Limits::default(),
             spool_dir: PathBuf::from("/var/tmp"),
+            cache_dir,
+            registry: Arc::default(),
         }
     }
 }
 
-/// Opens the image that `name` stands for.
+/// Opens the image that `name` stands for; one of a registry begins to download.
 ///
 /// # Errors
 ///
-/// [`NotFound`](crate::ErrorKind::NotFound) for a missing file, layout, tag or platform;
+/// [`NotFound`](crate::ErrorKind::NotFound) for a missing file, layout, repository, tag or platform;
 /// [`Integrity`](crate::ErrorKind::Integrity) for documents that are malformed or differ from their
-/// digests.
-pub async fn open(name: &SourceName, options: &SourceOptions) -> Result<Arc<dyn Source>, Error> {
-    let open_options = OpenOptions {
-        platform: options.platform.clone(),
-        limits: options.limits.clone(),
-        spool_dir: options.spool_dir.clone(),
-    };
+/// digests; [`Unauthorized`](crate::ErrorKind::Unauthorized) and [`Network`](crate::ErrorKind::Network)
+/// as the registry has it.
+pub async fn open(
+    name: &SourceName,
+    options: &SourceOptions,
+    observer: &Arc<dyn Observer>,
+) -> Result<Arc<dyn Source>, Error> {
     match name {
-        SourceName::Registry(reference) => Err(Error::new(
-            ErrorKind::Usage,
-            format!("{reference} is in a registry, and this version reads local images only"),
-        )
-        .with_hint(format!(
-            "copy it first: skopeo copy docker://{reference} oci:image"
-        ))),
-        SourceName::Local(local) => open_local(local, &open_options)
-            .await
-            .map(Arc::from)
-            .map_err(Error::from),
+        SourceName::Local(local) => {
+            let options = OpenOptions {
+                platform: options.platform.clone(),
+                limits: options.limits.clone(),
+                spool_dir: options.spool_dir.clone(),
+            };
+            Ok(open_local(local, &options).await.map(Arc::from)?)
+        }
+        SourceName::Registry(reference) => {
+            let options = PullOptions {
+                settings: options.registry.clone(),
+                cache: Cache::open(&options.cache_dir)?,
+                platform: options.platform.clone(),
+                limits: options.limits.clone(),
+                observer: observer.clone(),
+            };
+            Ok(Arc::new(RegistrySource::open(reference, &options).await?))
+        }
     }
+}
+
+/// Whether a failure comes from a cached blob that had changed on disk. It has been thrown away, so that
+/// opening and flattening the image once more fetches it anew.
+#[must_use]
+pub fn is_corrupt_cache(error: &Error) -> bool {
+    CorruptBlob::is_cause_of(error)
 }

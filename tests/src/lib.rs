@@ -111,27 +111,20 @@ pub fn succeed(command: &mut Command) -> String {
 ///
 /// When that fails.
 pub fn flatten_layout(layout: &Path, output: &Path) {
-    use banger::flatten::{Options, flatten};
-    use banger::source::{SourceOptions, open};
+    use banger::flatten::{Options, open_and_flatten};
+    use banger::source::SourceOptions;
     use oci_flatten::flatten::CancellationToken;
-    use oci_flatten::progress::Silent;
+    use oci_flatten::progress::{Observer, Silent};
     use oci_flatten::source::SourceName;
 
     let name = SourceName::parse(&format!("oci:{}", layout.display())).unwrap();
     let output = banger::output::OutputFile::create(output, false).unwrap();
     let file = output.handle().unwrap();
-    let work = async {
-        let source = open(&name, &SourceOptions::default()).await?;
-        let observer = std::sync::Arc::new(Silent);
-        flatten(
-            source,
-            file,
-            Options::default(),
-            observer,
-            CancellationToken::new(),
-        )
-        .await
-    };
+    // A local image needs no cache.
+    let sources = SourceOptions::new(PathBuf::new());
+    let (options, cancellation) = (Options::default(), CancellationToken::new());
+    let silent: std::sync::Arc<dyn Observer> = std::sync::Arc::new(Silent);
+    let work = open_and_flatten(&name, &sources, &file, &options, &silent, &cancellation);
     tokio::runtime::Runtime::new()
         .unwrap()
         .block_on(work)

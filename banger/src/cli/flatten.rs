@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use banger::Error;
-use banger::flatten::{Options, Summary, flatten};
+use banger::flatten::{Options, Summary, open_and_flatten};
 use banger::output::OutputFile;
 use banger::size::{format_count, format_size, parse_size};
-use banger::source::open;
 use oci_flatten::flatten::CancellationToken;
 use serde::Serialize;
 use uuid::Uuid;
@@ -47,21 +46,22 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(self, global: &Global) -> Result<(), Error> {
         let started = Instant::now();
-        let (name, source_options) = self.source.parse()?;
+        let (name, sources) = self.source.parse()?;
         let output = OutputFile::create(&self.output, self.force)?;
         let options = Options {
             size: self.size,
             uuid: self.uuid,
             label: self.label,
-            limits: source_options.limits.clone(),
+            limits: sources.limits.clone(),
         };
         let sync = !self.no_fsync;
         let observer = progress::observer(global.progress, global.quiet);
         let cancellation = CancellationToken::new();
         let summary = interrupt::run(&cancellation, async {
-            let source = open(&name, &source_options).await?;
             let file = output.handle()?;
-            let summary = flatten(source, file, options, observer, cancellation.clone()).await?;
+            let (_, summary) =
+                open_and_flatten(&name, &sources, &file, &options, &observer, &cancellation)
+                    .await?;
             interrupt::blocking(move || output.publish(sync)).await?;
             Ok(summary)
         })?;

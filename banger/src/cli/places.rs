@@ -2,8 +2,9 @@
 
 use banger::Error;
 use banger::kernel::Catalog;
-use banger::places::Places;
 use banger::store::Store;
+
+use super::source::here;
 
 /// The store and the catalog that commands work on.
 pub(super) struct Shelves {
@@ -14,8 +15,7 @@ pub(super) struct Shelves {
 impl Shelves {
     /// Those of this user, or under `BANGER_HOME`.
     pub(super) fn here() -> Result<Self, Error> {
-        let is_root = rustix::process::geteuid().is_root();
-        let places = Places::from_environment(is_root, |name| std::env::var_os(name))?;
+        let places = here()?.places;
         Ok(Self {
             store: Store::new(places.images),
             catalog: Catalog::new(places.kernels),

@@ -1,8 +1,14 @@
 //! The arguments that name an image and say how it is reached.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use banger::Error;
+use banger::config::Config;
 use banger::source::SourceOptions;
+use clap::ValueEnum;
 use oci_flatten::platform::Platform;
+use oci_flatten::registry::PullPolicy;
 use oci_flatten::source::SourceName;
 
 /// Where an image comes from, as typed.
@@ -14,13 +20,56 @@ pub(super) struct SourceArguments {
     /// Platform to choose from an index, as OS/ARCH[/VARIANT] [default: Linux on this machine's architecture]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
+    /// When to ask the registry what a tag stands for
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = Pull::Always, help_heading = REGISTRY)]
+    pull: Pull,
+    /// Use only what is in the cache, never the network
+    #[arg(long, help_heading = REGISTRY)]
+    offline: bool,
+    /// Speak plain HTTP to the registry (loopback registries need no saying)
+    #[arg(long, help_heading = REGISTRY)]
+    plain_http: bool,
+    /// PEM file of one more certificate authority to believe
+    #[arg(long, value_name = "FILE", help_heading = REGISTRY)]
+    ca_cert: Vec<PathBuf>,
+    /// File of credentials, in place of those of podman and docker
+    #[arg(long, value_name = "FILE", help_heading = REGISTRY)]
+    authfile: Option<PathBuf>,
+}
+
+const REGISTRY: &str = "Registry options";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Pull {
+    /// Each time; layers still come from the cache
+    Always,
+    /// When the cache does not know the tag
+    Missing,
+    /// Never: what is not in the cache is an error
+    Never,
 }
 
 impl SourceArguments {
-    /// What was meant by them.
+    /// What was meant by them, on this machine.
     pub(super) fn parse(self) -> Result<(SourceName, SourceOptions), Error> {
         let name = SourceName::parse(&self.source)?;
-        let mut options = SourceOptions::default();
+        let Config {
+            places,
+            mut registry,
+        } = here()?;
+        registry.pull = match self.pull {
+            Pull::Always => PullPolicy::Always,
+            Pull::Missing => PullPolicy::Missing,
+            Pull::Never => PullPolicy::Never,
+        };
+        registry.offline = self.offline;
+        registry.plain_http = self.plain_http;
+        registry.trust.authorities.extend(self.ca_cert);
+        if self.authfile.is_some() {
+            registry.credentials.auth_file = self.authfile;
+        }
+        let mut options = SourceOptions::new(places.cache);
+        options.registry = Arc::new(registry);
         if let Some(platform) = self.platform {
             options.platform = platform;
         }
@@ -29,4 +78,11 @@ impl SourceArguments {
         }
         Ok((name, options))
     }
+}
+
+/// The configuration of this process's user and environment.
+pub(super) fn here() -> Result<Config, Error> {
+    Config::load(rustix::process::geteuid().as_raw(), |name| {
+        std::env::var_os(name)
+    })
 }

@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 use super::pull::{FlattenRequest, Flattened, Flattener, Observer, Step};
 use crate::artifact::failed;
 use crate::error::{Error, ErrorKind};
-use crate::flatten::{self, Summary};
-use crate::source::{SourceOptions, open};
+use crate::flatten::{self, Summary, open_and_flatten};
+use crate::source::SourceOptions;
 
 /// The one pass, on a tokio runtime. A pull that uses it must be called outside of that runtime's
 /// asynchronous threads, such as in `spawn_blocking`.
@@ -67,15 +67,14 @@ impl Pipeline {
             platform: request.platform.clone(),
             ..self.options.clone()
         };
-        let source = open(request.source, &source_options).await?;
         let applied = Arc::new(LastLayer {
-            left: AtomicUsize::new(source.image().layers.len()),
+            left: AtomicUsize::new(0),
             done: Notify::new(),
             below: self.progress.clone(),
         });
         let options = flatten::Options {
             size: request.size,
-            limits: source_options.limits,
+            limits: source_options.limits.clone(),
             ..flatten::Options::default()
         };
         let file = OpenOptions::new()
@@ -85,12 +84,14 @@ impl Pipeline {
             .mode(0o600)
             .open(request.output)
             .map_err(|error| failed("create", Path::new(request.output), error))?;
-        let work = flatten::flatten(
-            source.clone(),
-            file,
-            options,
-            applied.clone(),
-            self.cancellation.clone(),
+        let watched: Arc<dyn progress::Observer> = applied.clone();
+        let work = open_and_flatten(
+            request.source,
+            &source_options,
+            &file,
+            &options,
+            &watched,
+            &self.cancellation,
         );
         let tell = async {
             applied.done.notified().await;
@@ -98,7 +99,7 @@ impl Pipeline {
             observer.step(Step::Finish);
             std::future::pending::<Infallible>().await
         };
-        let summary = tokio::select! {
+        let (source, summary) = tokio::select! {
             // What came first is told first, also where both are there at once.
             biased;
             never = tell => match never {},
@@ -132,6 +133,9 @@ struct LastLayer {
 impl progress::Observer for LastLayer {
     fn observe(&self, event: Event) {
         let finished = matches!(event, Event::LayerFinished { .. });
+        if let Event::Resolved { layers, .. } = &event {
+            self.left.store(layers.len(), Ordering::Relaxed);
+        }
         self.below.observe(event);
         if finished && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.done.notify_one();

@@ -1,0 +1,181 @@
+//! Environment and configuration file, read once, as what the libraries are told.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use oci_flatten::credentials::CredentialPlaces;
+use oci_flatten::registry::{Proxies, RegistryRules, RegistrySettings, Trust};
+
+use crate::error::{Error, ErrorKind};
+use crate::places::Places;
+
+/// What holds for every command of one user on one machine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where things are kept.
+    pub places: Places,
+    /// How registries are spoken to; arguments may add to it.
+    pub registry: RegistrySettings,
+}
+
+impl Config {
+    /// Reads what `variable` gives of the environment, and the configuration file where there is one.
+    ///
+    /// The file holds `[[registry]]` tables as in containers-registries.conf(5).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`] for a configuration file that cannot be understood, and those of
+    /// [`Places::from_environment`].
+    pub fn load(user_id: u32, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+        let places = Places::from_environment(user_id == 0, &variable)?;
+        let rules = registry_rules(&places.config_file)?;
+        let registry = RegistrySettings {
+            credentials: credential_places(user_id, &variable),
+            trust: trust(&variable),
+            proxies: proxies(&variable),
+            rules,
+            user_agent: concat!("banger/", env!("CARGO_PKG_VERSION")).to_owned(),
+            ..RegistrySettings::default()
+        };
+        Ok(Self { places, registry })
+    }
+}
+
+fn registry_rules(file: &Path) -> Result<RegistryRules, Error> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(RegistryRules::default());
+        }
+        Err(error) => {
+            return Err(Error::io(
+                format!("read the configuration {}", file.display()),
+                error,
+            ));
+        }
+    };
+    RegistryRules::parse(&text).map_err(|error| {
+        Error::new(
+            ErrorKind::Usage,
+            format!("configuration {} is not valid", file.display()),
+        )
+        .with_source(error)
+    })
+}
+
+/// The places that podman documents (containers-auth.json(5)), then docker's.
+fn credential_places(
+    user_id: u32,
+    variable: &impl Fn(&str) -> Option<OsString>,
+) -> CredentialPlaces {
+    let folder = |name: &str| set(variable, name).map(PathBuf::from);
+    let home = folder("HOME");
+    let below_home = |name: &str| home.as_ref().map(|home| home.join(name));
+    CredentialPlaces {
+        auth_file: folder("REGISTRY_AUTH_FILE"),
+        runtime_dir: folder("XDG_RUNTIME_DIR"),
+        config_home: folder("XDG_CONFIG_HOME").or_else(|| below_home(".config")),
+        docker_config: folder("DOCKER_CONFIG").or_else(|| below_home(".docker")),
+        home: home.clone(),
+        user_id,
+        search_path: set(variable, "PATH"),
+        ..CredentialPlaces::none()
+    }
+}
+
+fn trust(variable: &impl Fn(&str) -> Option<OsString>) -> Trust {
+    let mut trust = Trust::default();
+    if let Some(bundle) = set(variable, "SSL_CERT_FILE") {
+        trust.bundles.insert(0, bundle.into());
+    }
+    let config_home = set(variable, "XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| set(variable, "HOME").map(|home| Path::new(&home).join(".config")));
+    trust
+        .certs_dirs
+        .extend(config_home.map(|home| home.join("containers/certs.d")));
+    trust
+        .certs_dirs
+        .extend(["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from));
+    trust
+}
+
+/// Lower-case names come first, as with curl.
+fn proxies(variable: &impl Fn(&str) -> Option<OsString>) -> Proxies {
+    let text = |name: &str| {
+        set(variable, name)
+            .or_else(|| set(variable, &name.to_ascii_uppercase()))
+            .and_then(|value| value.into_string().ok())
+    };
+    Proxies {
+        http: text("http_proxy"),
+        https: text("https_proxy"),
+        all: text("all_proxy"),
+        no_proxy: text("no_proxy"),
+    }
+}
+
+/// A variable that is set and not empty.
+fn set(variable: &impl Fn(&str) -> Option<OsString>, name: &str) -> Option<OsString> {
+    variable(name).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(set: &[(&str, &str)]) -> Result<Config, Error> {
+        Config::load(1000, |name| {
+            set.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| OsString::from(value))
+        })
+    }
+
+    #[test]
+    fn the_environment_says_where_credentials_and_proxies_are() {
+        let config = load(&[
+            ("HOME", "/h"),
+            ("DOCKER_CONFIG", "/d"),
+            ("HTTPS_PROXY", "http://upper"),
+            ("https_proxy", "http://lower"),
+            ("no_proxy", ""),
+        ])
+        .unwrap();
+        let places = &config.registry.credentials;
+        assert_eq!(places.docker_config.as_deref(), Some(Path::new("/d")));
+        assert_eq!(places.config_home.as_deref(), Some(Path::new("/h/.config")));
+        assert_eq!(
+            config.registry.proxies.https.as_deref(),
+            Some("http://lower")
+        );
+        assert_eq!(config.registry.proxies.no_proxy, None);
+    }
+
+    #[test]
+    fn the_configuration_file_has_registry_tables() {
+        let home = tempfile::tempdir().unwrap();
+        let home_text = home.path().to_str().unwrap();
+        assert_eq!(
+            load(&[("BANGER_HOME", home_text)]).unwrap().registry.rules,
+            RegistryRules::default()
+        );
+        let file = home.path().join("config.toml");
+        fs::write(
+            &file,
+            "[[registry]]\nprefix = 'docker.io'\n[[registry.mirror]]\nlocation = 'm:5000'\n",
+        )
+        .unwrap();
+        let config = load(&[("BANGER_HOME", home_text)]).unwrap();
+        assert_eq!(
+            config.registry.rules.registry[0].mirror[0].location,
+            "m:5000"
+        );
+        fs::write(&file, "[[registry]\n").unwrap();
+        let error = load(&[("BANGER_HOME", home_text)]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    }
+}
