@@ -15,6 +15,9 @@
 
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../oci-flatten/tests/checks/repair.rs"]
+mod repair;
+
 #[path = "../../oci-flatten/tests/checks/layer_stream.rs"]
 mod layer_stream;
 

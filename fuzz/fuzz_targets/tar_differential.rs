@@ -13,6 +13,9 @@
 
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../oci-flatten/tests/checks/repair.rs"]
+mod repair;
+
 #[path = "../../oci-flatten/tests/checks/tar_differential.rs"]
 mod tar_differential;
 

@@ -10,6 +10,7 @@ mod checks {
     pub(crate) mod image_documents;
     pub(crate) mod layer_stack;
     pub(crate) mod layer_stream;
+    mod repair;
     pub(crate) mod seeds;
     pub(crate) mod tar_differential;
 }

@@ -5,11 +5,12 @@ use oci_flatten::testkit::{Checksum, Entry, Header, Layer, pax_record};
 /// Names and bytes of the seeds of one target.
 pub(crate) fn of(target: &str) -> Vec<(String, Vec<u8>)> {
     let seeds = match target {
-        "layer_stream" => archives()
-            .into_iter()
-            .map(|(name, archive)| (name, [vec![1], archive].concat()))
-            .collect(),
-        "tar_differential" => archives(),
+        "layer_stream" | "tar_differential" => {
+            let archives = archives().into_iter();
+            archives
+                .map(|(name, archive)| (name, [vec![1], archive].concat()))
+                .collect()
+        }
         "layer_stack" => stacks(),
         "image_documents" => documents(),
         _ => Vec::new(),

@@ -8,7 +8,18 @@ use oci_flatten::limits::Limits;
 use oci_flatten::tar::{Event, LayerReader};
 use tokio::io::AsyncReadExt;
 
+use super::repair::repaired;
+
+/// If the first byte is odd, the rest gets checksums that fit.
 pub(crate) fn check(data: &[u8]) {
+    match data.split_first() {
+        Some((first, archive)) if first % 2 == 1 => compare(&repaired(archive)),
+        Some((_, archive)) => compare(archive),
+        None => {}
+    }
+}
+
+fn compare(data: &[u8]) {
     let (end, _known) = plain_prefix(data);
     let plain = &data[..end];
     let ours = read(plain).expect("plain archive reads");

@@ -1,0 +1,74 @@
+//! What the merged tree takes, as the kernel counts it; alone in its process, so that nothing else is counted.
+
+#![cfg(target_os = "linux")]
+
+use std::convert::Infallible;
+
+use oci_flatten::apply::{ContentSink, LayerApplier};
+use oci_flatten::entry::Timestamp;
+use oci_flatten::limits::Limits;
+use oci_flatten::rootfs::Rootfs;
+use oci_flatten::testkit::{Entry, Layer};
+
+struct Nowhere;
+
+impl ContentSink for Nowhere {
+    type Content = u32;
+    type Error = Infallible;
+
+    fn begin(&mut self, _size: u64) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn write(&mut self, _bytes: &[u8]) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn hole(&mut self, _length: u64) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<u32, Infallible> {
+        Ok(0)
+    }
+
+    fn release(&mut self, _content: u32) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("proc is mounted");
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
+    pages.expect("statm is numbers") * 4096
+}
+
+#[test]
+fn an_entry_takes_less_than_200_bytes() {
+    let count = 400_000;
+    let before = resident_bytes();
+    let mut rootfs = Rootfs::new(&Limits::default(), Timestamp::default());
+    let mut sink = Nowhere;
+    let mut applier = LayerApplier::new(&mut rootfs, &mut sink).expect("one layer");
+    for index in 0..count {
+        let path = format!("usr/share/{}/some-file-name-{index}.txt", index / 100);
+        applier
+            .push(&Layer::new().entry(Entry::file(path, "x")).cut())
+            .expect("entry merges");
+    }
+    applier.finish().expect("layer ends");
+    let (counted, taken) = (
+        rootfs.memory_bytes() / count,
+        (resident_bytes() - before) / count,
+    );
+    assert!(counted < 160, "{counted} bytes counted for each");
+    assert!(taken < 200, "{taken} bytes taken for each");
+    // A limit on memory would be worth little if the count were far below the truth.
+    assert!(
+        taken < 2 * counted,
+        "{taken} bytes taken for each, {counted} counted"
+    );
+}

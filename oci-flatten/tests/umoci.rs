@@ -1,0 +1,226 @@
+//! Random stacks of random layers: ours against what `umoci unpack` lays out.
+
+#![expect(clippy::print_stdout, reason = "what is skipped is told")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use oci_flatten::digest::Digest;
+use oci_flatten::testkit::{Entry, IMPLIED_MTIME, Layer};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use serde_json::json;
+
+#[path = "support/tools.rs"]
+mod tools;
+#[path = "support/trees.rs"]
+mod trees;
+
+use trees::{Tree, assert_same, merged, of_host};
+
+/// A layer: whiteouts first, as every tool writes them, then entries of which none contradicts another.
+#[derive(Debug, Clone)]
+struct Stack(Vec<Vec<Op>>);
+
+#[derive(Debug, Clone)]
+enum Op {
+    Whiteout(String),
+    Opaque(String),
+    File(String, u8),
+    Directory(String, i64),
+    Symlink(String, String),
+    HardLink(String, String),
+}
+
+impl Op {
+    fn path(&self) -> &str {
+        match self {
+            Self::Whiteout(path)
+            | Self::Opaque(path)
+            | Self::File(path, _)
+            | Self::Directory(path, _)
+            | Self::Symlink(path, _)
+            | Self::HardLink(path, _) => path,
+        }
+    }
+
+    fn is_marker(&self) -> bool {
+        matches!(self, Self::Whiteout(_) | Self::Opaque(_))
+    }
+
+    fn entry(&self) -> Entry {
+        match self {
+            Self::Whiteout(path) => {
+                let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+                Entry::file(format!("{parent}/.wh.{name}"), "")
+            }
+            Self::Opaque(path) => Entry::file(format!("{path}/.wh..wh..opq"), ""),
+            Self::File(path, content) => Entry::file(path, content.to_string()).mtime(5),
+            Self::Directory(path, mode) => Entry::directory(path).mode(*mode).mtime(6),
+            Self::Symlink(path, target) => Entry::symlink(path, target).mtime(5),
+            // umoci leaves the file's metadata as it is, so the link must not have its own.
+            Self::HardLink(path, target) => Entry::hard_link(path, target).mtime(5),
+        }
+    }
+}
+
+fn path() -> impl Strategy<Value = String> {
+    vec(prop::sample::select(vec!["a", "b", "c"]), 1..4).prop_map(|names| names.join("/"))
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        2 => path().prop_map(Op::Whiteout),
+        1 => path().prop_map(Op::Opaque),
+        4 => (path(), any::<u8>()).prop_map(|(path, content)| Op::File(path, content)),
+        3 => (path(), prop::sample::select(vec![0o700, 0o755])).prop_map(|(path, mode)| Op::Directory(path, mode)),
+        1 => (path(), path()).prop_map(|(path, target)| Op::Symlink(path, format!("/{target}"))),
+        2 => (path(), path()).prop_map(|(path, target)| Op::HardLink(path, target)),
+    ]
+}
+
+fn stack() -> impl Strategy<Value = Stack> {
+    vec(vec(op(), 0..10), 1..4).prop_map(|layers| Stack(layers.into_iter().map(in_order).collect()))
+}
+
+fn in_order(ops: Vec<Op>) -> Vec<Op> {
+    let mut kept: Vec<Op> = Vec::new();
+    let (markers, entries): (Vec<_>, Vec<_>) = ops.into_iter().partition(Op::is_marker);
+    for op in entries {
+        let is_below = |a: &Op, b: &Op| a.path().starts_with(&format!("{}/", b.path()));
+        let conflicts = kept.iter().any(|other| {
+            op.path() == other.path()
+                || is_below(&op, other) && !matches!(other, Op::Directory(..))
+                || is_below(other, &op) && !matches!(op, Op::Directory(..))
+        });
+        if !conflicts {
+            kept.push(op);
+        }
+    }
+    markers.into_iter().chain(kept).collect()
+}
+
+/// Writes an image layout with one image of these layers, called `test`.
+fn write_layout(directory: &Path, layers: &[Vec<u8>]) {
+    let blobs = directory.join("blobs/sha256");
+    fs::create_dir_all(&blobs).expect("directory is made");
+    let blob = |bytes: &[u8], kind: &str| {
+        let digest = Digest::sha256(bytes);
+        fs::write(blobs.join(digest.hex()), bytes).expect("blob is written");
+        json!({
+            "mediaType": format!("application/vnd.oci.image.{kind}"),
+            "digest": digest.to_string(),
+            "size": bytes.len(),
+        })
+    };
+    let diff_ids: Vec<_> = layers
+        .iter()
+        .map(|layer| Digest::sha256(layer).to_string())
+        .collect();
+    let config = json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {},
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+    });
+    let layers: Vec<_> = layers
+        .iter()
+        .map(|layer| blob(layer, "layer.v1.tar"))
+        .collect();
+    let manifest = json!({
+        "schemaVersion": 2,
+        "config": blob(config.to_string().as_bytes(), "config.v1+json"),
+        "layers": layers,
+    });
+    let mut manifest = blob(manifest.to_string().as_bytes(), "manifest.v1+json");
+    manifest["annotations"] = json!({ "org.opencontainers.image.ref.name": "test" });
+    let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
+    fs::write(directory.join("index.json"), index.to_string()).expect("index is written");
+    let layout = json!({ "imageLayoutVersion": "1.0.0" });
+    fs::write(directory.join("oci-layout"), layout.to_string()).expect("layout is written");
+}
+
+fn unpacked(layers: &[Vec<u8>]) -> Result<Tree, String> {
+    let scratch = tempfile::tempdir().expect("directory is made");
+    let layout = scratch.path().join("layout");
+    write_layout(&layout, layers);
+    let bundle = scratch.path().join("bundle");
+    let mut command = Command::new("umoci");
+    command.arg("unpack");
+    if !rustix::process::getuid().is_root() {
+        command.arg("--rootless");
+    }
+    let image = format!("{}:test", layout.display());
+    let output = command
+        .args(["--image", &image])
+        .arg(&bundle)
+        .output()
+        .expect("umoci runs");
+    if output.status.success() {
+        Ok(of_host(&bundle.join("rootfs")))
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// Leaves out what is known to differ: times of directories, which umoci takes from the clock where no layer gives
+/// them, and directories that only a whiteout of a missing path implies, which it does not make.
+fn comparable(tree: Tree, other: &Tree) -> Tree {
+    let is_implied =
+        |facts: &trees::Facts| facts.kind == "directory" && facts.mtime == (IMPLIED_MTIME, 0);
+    tree.into_iter()
+        .filter(|(name, facts)| other.contains_key(name) || !is_implied(facts))
+        .map(|(name, mut facts)| {
+            if facts.kind == "directory" {
+                facts.mtime = (0, 0);
+            }
+            facts.owner = (0, 0);
+            (name, facts)
+        })
+        .collect()
+}
+
+#[test]
+fn random_stacks() {
+    if !tools::is_there("umoci") {
+        return;
+    }
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: 100,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let outcome = runner.run(&stack(), |Stack(ops)| {
+        let layers: Vec<_> = ops
+            .iter()
+            .map(|ops| {
+                ops.iter()
+                    .map(Op::entry)
+                    .fold(Layer::new(), Layer::entry)
+                    .finish()
+            })
+            .collect();
+        let Ok(ours) = merged(&layers) else {
+            return Err(TestCaseError::reject("refused"));
+        };
+        let theirs = match unpacked(&layers) {
+            Ok(theirs) => theirs,
+            // umoci before 0.5 makes no directory where a file of a lower layer is.
+            Err(error) if error.contains("not a directory") => {
+                return Err(TestCaseError::reject("umoci refuses"));
+            }
+            Err(error) => return Err(TestCaseError::fail(error)),
+        };
+        assert_same(
+            &comparable(ours.clone(), &theirs),
+            &comparable(theirs, &ours),
+            "umoci",
+        );
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
