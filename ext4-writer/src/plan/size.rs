@@ -89,13 +89,16 @@ impl Sizer<'_> {
             self.fit_groups(groups)
         };
         match self.options.size {
-            SizeRule::Exact(bytes) => match self.fit(bytes / block_size) {
-                Ok(sized) => Ok(Sized { bytes, ..sized }),
-                Err(_) => Err(Error::TooSmall {
-                    requested: bytes,
-                    smallest: self.smallest()?.bytes,
-                }),
-            },
+            SizeRule::Exact(bytes) => {
+                self.check_limit(bytes / block_size)?;
+                match self.fit(bytes / block_size) {
+                    Ok(sized) => Ok(Sized { bytes, ..sized }),
+                    Err(_) => Err(Error::TooSmall {
+                        requested: bytes,
+                        smallest: self.smallest()?.bytes,
+                    }),
+                }
+            }
             SizeRule::AtLeast(bytes) => whole_groups(bytes),
             SizeRule::FactorWithFloor { percent, floor } => {
                 let content = u128::from(self.demand.content_blocks() * block_size);

@@ -37,7 +37,10 @@ pub(crate) struct Image {
 
 impl Image {
     pub(crate) fn new(options: FormatOptions) -> Self {
-        let path = NamedTempFile::new().unwrap();
+        Self::in_file(NamedTempFile::new().unwrap(), options)
+    }
+
+    pub(crate) fn in_file(path: NamedTempFile, options: FormatOptions) -> Self {
         let device = FileDevice::unsynced(path.reopen().unwrap());
         let writer = ImageWriter::new(device, options).unwrap();
         let tree = FileTree::new(directory()).unwrap();
