@@ -1,0 +1,144 @@
+//! Images broken on purpose: e2fsck notices one flipped bit in each kind of metadata block, which proves that the
+//! block is covered by a checksum, and that the other tests' e2fsck would notice.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::ffi::OsStr;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use common::*;
+use ext4_writer::{Content, FileKind, FormatOptions, Metadata, SizeRule, Xattrs};
+
+/// An image with every kind of metadata block.
+fn image() -> tempfile::NamedTempFile {
+    let options = FormatOptions {
+        size: SizeRule::Exact(300 << 20),
+        ..FormatOptions::default()
+    };
+    let mut image = Image::new(options);
+    let root = image.root();
+    image.writer.begin_content(0).unwrap();
+    for n in 0..20 {
+        image.writer.write_content(&noise(n, 4096)).unwrap();
+        image.writer.skip_content(4096).unwrap();
+    }
+    let content = image.writer.end_content().unwrap();
+    image
+        .tree
+        .insert(root, b"extents", FileKind::File(content), file())
+        .unwrap();
+    let small = image.directory(root, b"small");
+    image.file(small, b"f", b"x");
+    let large = image.directory(root, b"large");
+    for n in 0..9000 {
+        // Long names: more leaves than the root's 507 entries, so that there are nodes.
+        let name = format!("{n:05}{}", "x".repeat(240));
+        image
+            .tree
+            .insert(large, name.as_bytes(), FileKind::Fifo, file())
+            .unwrap();
+    }
+    let mut xattrs = Xattrs::new();
+    xattrs.insert(b"user.long", &noise(1, 2000)).unwrap();
+    let metadata = Metadata { xattrs, ..file() };
+    image
+        .tree
+        .insert(
+            root,
+            b"attributes",
+            FileKind::File(Content::empty()),
+            metadata,
+        )
+        .unwrap();
+    let (image, _) = image.finish();
+    check(image.path());
+    image
+}
+
+/// The first number after a mark in what debugfs says.
+fn number(image: &Path, request: &str, mark: &str) -> u64 {
+    let said = debugfs(image, request);
+    let rest = said
+        .split_once(mark)
+        .unwrap_or_else(|| panic!("{request}: {said}"))
+        .1;
+    let digits: String = rest
+        .trim_start()
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    digits
+        .parse()
+        .unwrap_or_else(|_| panic!("{request}: {said}"))
+}
+
+/// The `n`th block of a file.
+fn block(image: &Path, path: &str, n: u64) -> u64 {
+    let said = debugfs(image, &format!("bmap {path} {n}"));
+    said.trim().parse().unwrap()
+}
+
+/// Whether e2fsck finds anything to say.
+fn noticed(image: &Path) -> bool {
+    let output = run("e2fsck", &[OsStr::new("-fn"), image.as_os_str()]);
+    let said = text(&output);
+    !output.status.success() || said.contains("checksum") || said.contains("invalid")
+}
+
+#[test]
+fn one_flipped_bit_is_noticed_in_every_kind_of_block() {
+    if !have("e2fsck") || !have("debugfs") {
+        return;
+    }
+    let image = image();
+    let path = image.path();
+    let group = |mark| number(path, "stats", mark) * 4096;
+    let inode_table = group("inode table at ");
+    let offsets = [
+        ("superblock", 1024 + 0x58 + 0x100),
+        // The high half of a counter that nothing else disagrees with.
+        ("superblock, reserved words", 1024 + 0x290),
+        ("group descriptor", 4096 + 64 + 0x3c),
+        ("block bitmap", group("block bitmap at ") + 4000),
+        ("inode bitmap", group("inode bitmap at ") + 1000),
+        ("inode", inode_table + 256 + 0x24),
+        ("inode, creation time", inode_table + 256 + 0x90),
+        ("extent block", extent_block(path) * 4096 + 300),
+        ("directory block", block(path, "/small", 0) * 4096 + 2000),
+        ("htree root", block(path, "/large", 0) * 4096 + 40),
+        ("htree node", block(path, "/large", 1) * 4096 + 16),
+        ("htree leaf", block(path, "/large", 20) * 4096 + 4000),
+        (
+            "attribute block",
+            number(path, "stat /attributes", "File ACL: ") * 4096 + 2500,
+        ),
+        ("journal superblock", block(path, "<8>", 0) * 4096 + 12),
+    ];
+    for (what, offset) in offsets {
+        let mut byte = [0];
+        image.as_file().read_exact_at(&mut byte, offset).unwrap();
+        image
+            .as_file()
+            .write_all_at(&[byte[0] ^ 0x10], offset)
+            .unwrap();
+        assert!(noticed(path), "{what} at {offset}");
+        image.as_file().write_all_at(&byte, offset).unwrap();
+    }
+    check(path);
+}
+
+/// The block of the extent tree of `/extents`, whose index entry debugfs lists first.
+fn extent_block(image: &Path) -> u64 {
+    let said = debugfs(image, "ex /extents");
+    let line = said.lines().nth(1).unwrap_or_else(|| panic!("{said}"));
+    let after_range = line.split_once(" - ").unwrap().1;
+    let mut numbers = after_range.split_whitespace();
+    numbers
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap_or_else(|_| panic!("{said}"))
+}
