@@ -1,5 +1,6 @@
 //! The command line: arguments as typed are parsed here, and each command's file gives them meaning.
 
+mod cache;
 mod completion;
 mod flatten;
 mod image;
@@ -67,6 +68,7 @@ enum Command {
     Flatten(flatten::Arguments),
     Image(image::Arguments),
     Kernel(kernel::Arguments),
+    Cache(cache::Arguments),
     Completion(completion::Completion),
     Man(completion::Man),
 }
@@ -78,6 +80,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Flatten(arguments) => arguments.run(&global),
         Command::Image(arguments) => arguments.run(&global),
         Command::Kernel(arguments) => arguments.run(&global),
+        Command::Cache(arguments) => arguments.run(&global),
         Command::Completion(arguments) => arguments.run(),
         Command::Man(arguments) => arguments.run(&global),
     };

@@ -13,7 +13,7 @@ use crate::media_type::{MediaKind, MediaType};
 const DEPTH_LIMIT: u32 = 4;
 
 /// A summary of a cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Contents {
     /// The images, by name.
