@@ -1,7 +1,8 @@
 //! The cache, across pulls and processes.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use banger_tests::succeed;
 use oci_flatten::cache::{CorruptBlob, PrunePolicy};
@@ -180,6 +181,89 @@ async fn equal_pulls_download_once() {
         client.count_events(|event| matches!(event, Event::Downloaded { .. })),
         4
     );
+    client.expect_clean_cache();
+}
+
+/// Set for a child process: what to pull, and into which cache.
+const CHILD_PULLS: &str = "BANGER_TEST_PULL";
+const CHILD_CACHE: &str = "BANGER_TEST_CACHE";
+
+/// Does nothing by itself: other tests run this binary again to have it done by a process that they can kill.
+#[tokio::test(flavor = "multi_thread")]
+async fn as_a_child_process() {
+    let variable = |name| std::env::var(name).ok();
+    if let (Some(reference), Some(cache)) = (variable(CHILD_PULLS), variable(CHILD_CACHE)) {
+        let mut client = Client::new();
+        client.cache_dir = cache.into();
+        client.expect(&reference, &TestImage::new()).await;
+    }
+}
+
+fn child(reference: &str, client: &Client) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "cached::as_a_child_process", "--test-threads=1"])
+        .env(CHILD_PULLS, reference)
+        .env(CHILD_CACHE, &client.cache_dir)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_pull_is_gone_on_with() {
+    if !ready() {
+        return;
+    }
+    let (registry, image, client) = (Registry::plain(), TestImage::new(), Client::new());
+    image.push(&registry, "app:v1");
+    let proxy = Proxy::before(registry.port, |request| {
+        match request.is_layer() && request.earlier == 0 {
+            true => Action::StallAfter(1_000_000),
+            false => Action::Forward,
+        }
+    });
+    let reference = format!("{}/app:v1", proxy.domain());
+    let part = client.part_path(&image.digest(0));
+    let mut killed = child(&reference, &client);
+    while fs::metadata(&part).map_or(0, |part| part.len()) < 1_000_000 {
+        assert!(killed.try_wait().unwrap().is_none(), "the child has ended");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    client.expect_clean_cache();
+    client.expect(&reference, &image).await;
+    let requests = proxy.requests();
+    let ranges = requests
+        .iter()
+        .filter(|request| request.asks_for(&image.digest(0)));
+    let ranges: Vec<_> = ranges.map(|request| request.header("range")).collect();
+    assert_eq!(ranges, [None, Some("bytes=1000000-")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_want_the_same_download_once() {
+    if !ready() {
+        return;
+    }
+    let (registry, image, client) = (Registry::plain(), TestImage::new(), Client::new());
+    image.push(&registry, "app:v1");
+    let proxy = Proxy::before(registry.port, |request| match request.is_layer() {
+        true => Action::Drip,
+        false => Action::Forward,
+    });
+    let reference = format!("{}/app:v1", proxy.domain());
+    let mut children: Vec<Child> = (0..3).map(|_| child(&reference, &client)).collect();
+    for child in &mut children {
+        assert!(child.wait().unwrap().success());
+    }
+    for layer in [0, 1, 3] {
+        assert_eq!(
+            proxy.count(|request| request.asks_for(&image.digest(layer))),
+            1,
+            "layer {layer}"
+        );
+    }
     client.expect_clean_cache();
 }
 

@@ -27,6 +27,7 @@ pub(crate) struct Client {
     pub(crate) folder: TempDir,
     pub(crate) settings: RegistrySettings,
     pub(crate) platform: Platform,
+    pub(crate) cache_dir: PathBuf,
     events: Arc<Mutex<Vec<Event>>>,
 }
 
@@ -51,15 +52,16 @@ impl Client {
         };
         let folder = tempfile::tempdir().unwrap();
         Self {
-            folder,
             settings,
             platform: Platform::linux_here(),
+            cache_dir: folder.path().join("cache"),
             events: Arc::default(),
+            folder,
         }
     }
 
     pub(crate) fn cache(&self) -> Cache {
-        Cache::open(self.folder.path().join("cache")).unwrap()
+        Cache::open(&self.cache_dir).unwrap()
     }
 
     pub(crate) async fn open(&self, reference: &str) -> Result<RegistrySource> {
