@@ -1,4 +1,4 @@
-//! The tar dialect, case by case: each test is one row of the table in ARCHITECTURE.md, "Flattening".
+//! The tar dialect, case by case: each test is one row of the table in docs/flattening.md.
 
 mod dialect {
     mod blocks;

@@ -1,4 +1,4 @@
-//! The merge rules, case by case: each test is one row of the table in ARCHITECTURE.md, "Flattening".
+//! The merge rules, case by case: each test is one row of the table in docs/flattening.md.
 
 mod rows {
     mod conflicts;
