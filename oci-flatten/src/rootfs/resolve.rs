@@ -141,13 +141,26 @@ impl<C> Rootfs<C> {
         missing: Missing,
         links: &mut u32,
     ) -> Result<Option<NodeId>, MergeError> {
+        match self.enter(directory, name, missing)? {
+            Entered::Directory(next) => Ok(Some(next)),
+            Entered::Nowhere => Ok(None),
+            Entered::Symlink(target) => self.follow(directory, target, missing, links),
+        }
+    }
+
+    /// Where a symbolic link in a directory leads, and the links on its way.
+    fn follow(
+        &mut self,
+        directory: NodeId,
+        target: Box<[u8]>,
+        missing: Missing,
+        links: &mut u32,
+    ) -> Result<Option<NodeId>, MergeError> {
         let mut directory = directory;
-        // Taken from the end: what is left to walk, innermost link last.
-        let mut targets: Vec<Box<[u8]>> = Vec::new();
-        let mut rests: Vec<usize> = Vec::new();
-        let mut name: Box<[u8]> = name.into();
+        let mut targets = Targets::default();
+        let mut entered = Entered::Symlink(target);
         loop {
-            match self.enter(directory, &name, missing)? {
+            match entered {
                 Entered::Directory(next) => directory = next,
                 Entered::Nowhere => return Ok(None),
                 Entered::Symlink(target) => {
@@ -158,14 +171,13 @@ impl<C> Rootfs<C> {
                     if target.starts_with(b"/") {
                         directory = self.root();
                     }
-                    targets.push(target);
-                    rests.push(0);
+                    targets.0.push((target, 0));
                 }
             }
-            match next_component(&mut targets, &mut rests) {
-                Some(next) => name = next,
-                None => return Ok(Some(directory)),
-            }
+            let Some(name) = targets.next_component() else {
+                return Ok(Some(directory));
+            };
+            entered = self.enter(directory, name, missing)?;
         }
     }
 
@@ -256,20 +268,20 @@ enum Entered {
     Nowhere,
 }
 
-/// The next component of the innermost target that has one left.
-fn next_component(targets: &mut Vec<Box<[u8]>>, rests: &mut Vec<usize>) -> Option<Box<[u8]>> {
-    while let (Some(target), Some(rest)) = (targets.last(), rests.last_mut()) {
-        if *rest < target.len() {
-            let tail = &target[*rest..];
-            let end = tail
-                .iter()
-                .position(|&byte| byte == b'/')
-                .unwrap_or(tail.len());
-            *rest += end + 1;
-            return Some(tail[..end].into());
-        }
-        targets.pop();
-        rests.pop();
+/// What is left to walk of links that lead through one another, the innermost last: each target, and how far it is.
+#[derive(Default)]
+struct Targets(Vec<(Box<[u8]>, usize)>);
+
+impl Targets {
+    fn next_component(&mut self) -> Option<&[u8]> {
+        while self.0.pop_if(|(target, at)| *at >= target.len()).is_some() {}
+        let (target, at) = self.0.last_mut()?;
+        let tail = &target[*at..];
+        let end = tail
+            .iter()
+            .position(|&byte| byte == b'/')
+            .unwrap_or(tail.len());
+        *at += end + 1;
+        Some(&tail[..end])
     }
-    None
 }
