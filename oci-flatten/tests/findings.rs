@@ -54,3 +54,23 @@ fn tar_differential() {
 fn image_documents() {
     replay("image_documents", image_documents::check);
 }
+
+/// Seeds that only ever led to errors would check little.
+#[test]
+fn seeds_lead_to_images() {
+    let seeds = seeds::of("image_documents");
+    let lead = seeds
+        .iter()
+        .filter(|(_, seed)| image_documents::leads_to_an_image(seed));
+    let names: Vec<_> = lead.map(|(name, _)| &name[..]).collect();
+    assert_eq!(
+        names,
+        [
+            "manifest",
+            "index",
+            "index-without-platform",
+            "nested",
+            "docker"
+        ]
+    );
+}

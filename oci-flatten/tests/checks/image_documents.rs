@@ -13,8 +13,13 @@ use oci_flatten::platform::Platform;
 /// Documents between NULs, the top one last. In each, `@N` stands for the digest of document N, counted from 0, if
 /// that came before, and `#N` for its size, so that documents can refer to one another.
 pub(crate) fn check(data: &[u8]) {
+    leads_to_an_image(data);
+}
+
+/// The check, and whether there was an image in the end.
+pub(crate) fn leads_to_an_image(data: &[u8]) -> bool {
     let Some(store) = Store::parse(data) else {
-        return;
+        return false;
     };
     let platform = Platform::new("linux", "amd64", None);
     let first = run(&store, &platform);
@@ -30,7 +35,7 @@ pub(crate) fn check(data: &[u8]) {
         summary(&second),
         "same documents, other outcome"
     );
-    let Ok(image) = first else { return };
+    let Ok(image) = first else { return false };
     assert!(
         store.blobs.values().any(|bytes| *bytes == image.manifest),
         "manifest is one of the documents"
@@ -44,6 +49,7 @@ pub(crate) fn check(data: &[u8]) {
     for layer in &image.layers {
         assert!(layer.digest.is_some() && layer.diff_id.is_some() && layer.size.is_some());
     }
+    true
 }
 
 fn limits() -> Limits {
