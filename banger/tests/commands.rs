@@ -12,6 +12,8 @@ mod storekit;
 mod support;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -374,6 +376,38 @@ fn exit_4_is_a_name_that_is_taken_or_in_use() {
     user.run(&register, 0);
     let (_, stderr) = user.run(&["kernel", "remove", "k"], 4);
     assert!(stderr.contains("in use by user"), "{stderr}");
+}
+
+#[test]
+fn exit_5_is_a_registry_that_refuses() {
+    let user = User::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let source = format!("{}/a/b:tag", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(
+                b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"test\"\r\n\
+                  Content-Length: 0\r\nConnection: close\r\n\r\n",
+            );
+        }
+    });
+    let (_, stderr) = user.run(&["image", "pull", &source], 5);
+    assert!(stderr.contains("error: "), "{stderr}");
+    assert_eq!(user.left_in_store(), [".lock"]);
+}
+
+#[test]
+fn exit_6_is_a_network_that_fails() {
+    let user = User::new();
+    // A port that was free a moment ago: nobody answers there.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let source = format!("{}/a/b:tag", listener.local_addr().unwrap());
+    drop(listener);
+    user.run(&["image", "pull", &source], 6);
+    assert_eq!(user.left_in_store(), [".lock"]);
+    user.run(&["image", "pull", &source, "--kernel-ref", "none"], 3);
 }
 
 #[test]

@@ -45,13 +45,13 @@ Exit codes:
 #[derive(Debug, clap::Args)]
 struct Global {
     /// How results and errors are written
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    #[arg(long, global = true, help_heading = "Global options", value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     format: Format,
     /// How progress is shown on standard error
-    #[arg(long, global = true, value_enum, default_value_t = progress::Style::Auto, value_name = "STYLE")]
+    #[arg(long, global = true, help_heading = "Global options", value_enum, default_value_t = progress::Style::Auto, value_name = "STYLE")]
     progress: progress::Style,
     /// Show no progress, and only identifiers as results
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Global options")]
     quiet: bool,
 }
 

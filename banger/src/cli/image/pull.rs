@@ -27,8 +27,6 @@ pub(super) struct Arguments {
     /// Name of the image [default: the repository's last component and the tag]
     #[arg(long, value_parser = Name::parse)]
     name: Option<Name>,
-    #[command(flatten)]
-    kernel: KernelArguments,
     /// Size of the filesystem, such as 4G [default: 1.25 × content, at least 1 GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     size: Option<u64>,
@@ -38,6 +36,8 @@ pub(super) struct Arguments {
     /// Feature to put on record with the packages, such as docker
     #[arg(long = "feature", value_name = "NAME", value_parser = Name::parse)]
     features: Vec<Name>,
+    #[command(flatten, next_help_heading = "Kernel to boot with")]
+    kernel: KernelArguments,
 }
 
 const EXAMPLES: &str = "\

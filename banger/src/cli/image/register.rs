@@ -23,11 +23,11 @@ pub(super) struct Arguments {
     /// Root filesystem: a file or a block device
     #[arg(long, value_name = "FILE")]
     rootfs: PathBuf,
-    #[command(flatten)]
-    kernel: KernelArguments,
     /// File from which work disks of VMs are seeded
     #[arg(long, value_name = "FILE")]
     work_seed: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Kernel to boot with")]
+    kernel: KernelArguments,
 }
 
 impl Arguments {
