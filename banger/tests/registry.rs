@@ -1,0 +1,205 @@
+//! The program against a real registry on a loopback port: pulling, the cache, offline use.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests may")]
+
+#[allow(dead_code, reason = "each test binary uses its own part")]
+mod support;
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{banger, run, sample, tool};
+
+/// Debian's `docker-registry` with the sample image in it; stopped when dropped.
+struct Registry {
+    process: Child,
+    image: String,
+    folder: tempfile::TempDir,
+}
+
+impl Registry {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let data = folder.path().join("data");
+        let config = folder.path().join("config.yml");
+        let text = format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n",
+            data.display()
+        );
+        fs::write(&config, text).unwrap();
+        let process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let image = format!("127.0.0.1:{port}/sample:latest");
+        let registry = Self {
+            process,
+            image,
+            folder,
+        };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "the registry does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let to = format!("docker://{}", registry.image);
+        let mut copy = Command::new("skopeo");
+        copy.args([
+            "copy",
+            "-q",
+            "--preserve-digests",
+            "--dest-tls-verify=false",
+            &sample(),
+            &to,
+        ]);
+        run(&mut copy, 0);
+        registry
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program, with a home of its own.
+    fn banger(&self, arguments: &[&str]) -> Command {
+        let mut command = banger();
+        command
+            .env("BANGER_HOME", self.path("home"))
+            .args(arguments);
+        command
+    }
+
+    fn flatten(&self, output: &Path, more: &[&str]) -> Command {
+        let mut command = self.banger(&["flatten", "--no-fsync", &self.image, "-o"]);
+        command.arg(output).args(more);
+        command
+    }
+
+    /// A cached blob of some length: a layer.
+    fn cached_layer(&self) -> PathBuf {
+        fs::read_dir(self.path("home/cache/oci/blobs/sha256"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .max_by_key(|path| fs::metadata(path).unwrap().len())
+            .unwrap()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // It may have ended by itself; the test has its result by now.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_pull_gives_the_bytes_of_the_layout_and_fills_the_cache() {
+    if !(tool("docker-registry") && tool("skopeo")) {
+        return;
+    }
+    let mut registry = Registry::start();
+    let local = registry.path("local");
+    run(
+        registry
+            .banger(&["flatten", "--no-fsync", &sample(), "-o"])
+            .arg(&local),
+        0,
+    );
+    let pulled = registry.path("pulled");
+    run(&mut registry.flatten(&pulled, &[]), 0);
+    run(Command::new("cmp").arg(&local).arg(&pulled), 0);
+
+    let (shown, _) = run(
+        &mut registry.banger(&["cache", "show", "--format", "json"]),
+        0,
+    );
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["images"][0]["reference"], registry.image);
+    assert_eq!(shown["images"][0]["missing_blobs"], 0);
+    assert_eq!(shown["blobs"], 5);
+    let cache = format!("oci:{}", registry.path("home/cache/oci").display());
+    run(Command::new("skopeo").args(["inspect", "--raw", &cache]), 0);
+
+    let missing = registry.image.replace("sample", "no-such-image");
+    let mut command = registry.banger(&["flatten", &missing, "-o"]);
+    run(command.arg(registry.path("none")), 3);
+    registry.process.kill().unwrap();
+    registry.process.wait().unwrap();
+    let again = registry.path("again");
+    run(&mut registry.flatten(&again, &["--offline"]), 0);
+    run(Command::new("cmp").arg(&local).arg(&again), 0);
+}
+
+#[test]
+fn a_cached_blob_that_changed_on_disk_is_fetched_again() {
+    if !(tool("docker-registry") && tool("skopeo")) {
+        return;
+    }
+    let registry = Registry::start();
+    let first = registry.path("first");
+    run(&mut registry.flatten(&first, &[]), 0);
+    let layer = registry.cached_layer();
+    let good = fs::read(&layer).unwrap();
+    let spoil = || {
+        let mut bytes = good.clone();
+        bytes[good.len() / 2] ^= 1;
+        fs::remove_file(&layer).ok();
+        fs::write(&layer, bytes).unwrap();
+    };
+    spoil();
+    let second = registry.path("second");
+    run(&mut registry.flatten(&second, &[]), 0);
+    run(Command::new("cmp").arg(&first).arg(&second), 0);
+    assert_eq!(fs::read(&layer).unwrap(), good);
+
+    spoil();
+    let (shown, stderr) = run(&mut registry.banger(&["cache", "verify"]), 7);
+    assert!(shown.contains("1 damaged"), "{shown}");
+    assert!(stderr.contains("hint: the next pull fetches"), "{stderr}");
+    assert!(!layer.exists());
+    run(&mut registry.banger(&["cache", "verify"]), 0);
+    run(
+        &mut registry.flatten(&registry.path("none"), &["--offline"]),
+        3,
+    );
+    run(&mut registry.flatten(&registry.path("third"), &[]), 0);
+}
+
+#[test]
+fn pruning_removes_what_it_said_it_would() {
+    if !(tool("docker-registry") && tool("skopeo")) {
+        return;
+    }
+    let registry = Registry::start();
+    run(&mut registry.flatten(&registry.path("rootfs"), &[]), 0);
+    let (kept, _) = run(
+        &mut registry.banger(&["cache", "prune", "--unused-for", "1d", "-q"]),
+        0,
+    );
+    assert_eq!(kept, "");
+    let arguments = ["cache", "prune", "--keep-size", "0", "-q"];
+    let (told, _) = run(registry.banger(&arguments).arg("--dry-run"), 0);
+    assert_eq!(told.lines().count(), 5);
+    assert!(registry.cached_layer().exists());
+    let (gone, _) = run(&mut registry.banger(&arguments), 0);
+    assert_eq!(told, gone);
+    assert!(
+        fs::read_dir(registry.path("home/cache/oci/blobs/sha256"))
+            .unwrap()
+            .next()
+            .is_none()
+    );
+    run(&mut registry.banger(&["cache", "show"]), 0);
+}
