@@ -4,14 +4,18 @@ use std::fs;
 use std::path::Path;
 
 #[path = "../../../oci-flatten/tests/checks/seeds.rs"]
-mod seeds;
+mod layers;
+#[path = "../../../ext4-writer/tests/checks/seeds.rs"]
+mod trees;
 
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for target in ["layer_stream", "layer_stack", "tar_differential", "image_documents"] {
+    for target in
+        ["layer_stream", "layer_stack", "tar_differential", "image_documents", "tree_to_image"]
+    {
         let directory = corpus.join(target);
         fs::create_dir_all(&directory)?;
-        for (name, bytes) in seeds::of(target) {
+        for (name, bytes) in layers::of(target).into_iter().chain(trees::of(target)) {
             fs::write(directory.join(name), bytes)?;
         }
     }
