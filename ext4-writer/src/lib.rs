@@ -72,6 +72,7 @@ mod content;
 mod device;
 mod dir_hash;
 mod disk;
+mod dump;
 mod encode;
 mod error;
 mod ids;
@@ -85,6 +86,7 @@ mod verity;
 
 pub use self::content::Content;
 pub use self::device::{BlockDevice, Device, FileDevice, MemoryDevice};
+pub use self::dump::dump;
 pub use self::error::Error;
 pub use self::image::ImageWriter;
 pub use self::options::{

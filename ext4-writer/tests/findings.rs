@@ -12,8 +12,8 @@ mod tree_to_image;
 use std::path::Path;
 
 fn replay(name: &str, program: &[u8]) {
-    println!("{name}");
-    let Some(bytes) = tree_to_image::check(program) else {
+    let checked = std::panic::catch_unwind(|| tree_to_image::check(program));
+    let Some(bytes) = checked.unwrap_or_else(|_| panic!("{name} fails")) else {
         return;
     };
     let image = tempfile::NamedTempFile::new().unwrap();

@@ -36,7 +36,10 @@ impl<D: Device> Access<D> {
     }
 
     pub(crate) fn read(&self, block: BlockNumber, bytes: &mut [u8]) -> Result<(), Error> {
-        let offset = block.0 * self.block_size;
+        self.read_bytes(block.0 * self.block_size, bytes)
+    }
+
+    pub(crate) fn read_bytes(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
         let length = bytes.len() as u64;
         self.device
             .read_at(offset, bytes)
