@@ -69,7 +69,7 @@ fn default_layout() -> PathBuf {
 
 /// Decodes all layers and throws the bytes away; returns how many there were.
 async fn inflate(name: &SourceName) -> u64 {
-    let source = open(name, &sources(), &silent())
+    let source = open(name, &SourceOptions::default(), &silent())
         .await
         .expect("the image opens");
     let mut buffer = vec![0; 256 * 1024];
@@ -92,15 +92,17 @@ async fn flatten_once(name: &SourceName) {
     let output = OutputFile::create(&folder.path().join("rootfs.ext4"), false).expect("a file");
     let file = output.handle().expect("a handle");
     let (options, cancellation) = (Options::default(), CancellationToken::new());
-    open_and_flatten(name, &sources(), &file, &options, &silent(), &cancellation)
-        .await
-        .expect("it flattens");
+    open_and_flatten(
+        name,
+        &SourceOptions::default(),
+        &file,
+        &options,
+        &silent(),
+        &cancellation,
+    )
+    .await
+    .expect("it flattens");
     output.publish(false).expect("it is published");
-}
-
-/// Local images need no cache.
-fn sources() -> SourceOptions {
-    SourceOptions::new(PathBuf::new())
 }
 
 fn silent() -> Arc<dyn Observer> {

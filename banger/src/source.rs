@@ -10,7 +10,7 @@ use oci_flatten::progress::Observer;
 use oci_flatten::registry::{PullOptions, RegistrySettings, RegistrySource};
 use oci_flatten::source::{OpenOptions, Source, SourceName, open_local};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// How sources are opened.
 #[derive(Clone, Debug)]
@@ -21,23 +21,27 @@ pub struct SourceOptions {
     pub limits: Limits,
     /// Folder for an archive that comes through a pipe; it is kept there in a file without a name.
     pub spool_dir: PathBuf,
-    /// Folder of the layer cache, for images of registries.
-    pub cache_dir: PathBuf,
-    /// How registries are spoken to.
-    pub registry: Arc<RegistrySettings>,
+    /// How registries are reached; without it, only images on this machine are.
+    pub registry: Option<RegistryAccess>,
 }
 
-impl SourceOptions {
-    /// Linux on this machine's architecture, the default limits and registry settings, `/var/tmp`, and a
-    /// cache in `cache_dir`.
-    #[must_use]
-    pub fn new(cache_dir: PathBuf) -> Self {
+/// How registries are reached.
+#[derive(Clone, Debug)]
+pub struct RegistryAccess {
+    /// Folder of the layer cache.
+    pub cache_dir: PathBuf,
+    /// How registries are spoken to.
+    pub settings: Arc<RegistrySettings>,
+}
+
+impl Default for SourceOptions {
+    /// Images on this machine, for Linux on its architecture; the default limits; `/var/tmp`.
+    fn default() -> Self {
         Self {
             platform: Platform::linux_here(),
             limits: Limits::default(),
             spool_dir: PathBuf::from("/var/tmp"),
-            cache_dir,
-            registry: Arc::default(),
+            registry: None,
         }
     }
 }
@@ -65,9 +69,13 @@ pub async fn open(
             Ok(open_local(local, &options).await.map(Arc::from)?)
         }
         SourceName::Registry(reference) => {
+            let access = options.registry.as_ref().ok_or_else(|| {
+                let message = format!("{reference} is in a registry, and none is to be asked");
+                Error::new(ErrorKind::Usage, message)
+            })?;
             let options = PullOptions {
-                settings: options.registry.clone(),
-                cache: Cache::open(&options.cache_dir)?,
+                settings: access.settings.clone(),
+                cache: Cache::open(&access.cache_dir)?,
                 platform: options.platform.clone(),
                 limits: options.limits.clone(),
                 observer: observer.clone(),

@@ -120,8 +120,7 @@ pub fn flatten_layout(layout: &Path, output: &Path) {
     let name = SourceName::parse(&format!("oci:{}", layout.display())).unwrap();
     let output = banger::output::OutputFile::create(output, false).unwrap();
     let file = output.handle().unwrap();
-    // A local image needs no cache.
-    let sources = SourceOptions::new(PathBuf::new());
+    let sources = SourceOptions::default();
     let (options, cancellation) = (Options::default(), CancellationToken::new());
     let silent: std::sync::Arc<dyn Observer> = std::sync::Arc::new(Silent);
     let work = open_and_flatten(&name, &sources, &file, &options, &silent, &cancellation);

@@ -69,7 +69,7 @@ fn pulled(folder: &Path, kernel: KernelRequest) -> Image {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let pipeline = Pipeline {
         runtime: runtime.handle().clone(),
-        options: SourceOptions::new(places.cache),
+        options: SourceOptions::default(),
         progress: std::sync::Arc::new(Silent),
         cancellation: CancellationToken::new(),
     };

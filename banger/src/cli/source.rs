@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use banger::Error;
 use banger::config::Config;
-use banger::source::SourceOptions;
+use banger::source::{RegistryAccess, SourceOptions};
 use clap::ValueEnum;
 use oci_flatten::platform::Platform;
 use oci_flatten::registry::PullPolicy;
@@ -53,30 +53,40 @@ impl SourceArguments {
     /// What was meant by them, on this machine.
     pub(super) fn parse(self) -> Result<(SourceName, SourceOptions), Error> {
         let name = SourceName::parse(&self.source)?;
-        let Config {
-            places,
-            mut registry,
-        } = here()?;
-        registry.pull = match self.pull {
-            Pull::Always => PullPolicy::Always,
-            Pull::Missing => PullPolicy::Missing,
-            Pull::Never => PullPolicy::Never,
-        };
-        registry.offline = self.offline;
-        registry.plain_http = self.plain_http;
-        registry.trust.authorities.extend(self.ca_cert);
-        if self.authfile.is_some() {
-            registry.credentials.auth_file = self.authfile;
-        }
-        let mut options = SourceOptions::new(places.cache);
-        options.registry = Arc::new(registry);
-        if let Some(platform) = self.platform {
-            options.platform = platform;
+        let mut options = SourceOptions::default();
+        if let Some(platform) = &self.platform {
+            options.platform = platform.clone();
         }
         if let Some(folder) = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty()) {
             options.spool_dir = folder.into();
         }
+        // A local image must not fail for want of a home or a readable configuration.
+        if let SourceName::Registry(_) = name {
+            options.registry = Some(self.registry_access()?);
+        }
         Ok((name, options))
+    }
+
+    fn registry_access(self) -> Result<RegistryAccess, Error> {
+        let Config {
+            places,
+            registry: mut settings,
+        } = here()?;
+        settings.pull = match self.pull {
+            Pull::Always => PullPolicy::Always,
+            Pull::Missing => PullPolicy::Missing,
+            Pull::Never => PullPolicy::Never,
+        };
+        settings.offline = self.offline;
+        settings.plain_http = self.plain_http;
+        settings.trust.authorities.extend(self.ca_cert);
+        if self.authfile.is_some() {
+            settings.credentials.auth_file = self.authfile;
+        }
+        Ok(RegistryAccess {
+            cache_dir: places.cache,
+            settings: Arc::new(settings),
+        })
     }
 }
 
