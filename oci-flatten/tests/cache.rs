@@ -482,6 +482,28 @@ async fn prune_takes_leftovers_and_no_image() {
 }
 
 #[tokio::test]
+async fn images_of_other_tools_are_images_too() {
+    let (_folder, cache) = new_cache();
+    let documents = pull(&cache, "a", b"layer a").await;
+    let path = cache.root().join("index.json");
+    let mut index: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    index["manifests"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("annotations");
+    fs::write(&path, index.to_string()).unwrap();
+    let digest = documents[0].descriptor.digest.to_string();
+    assert_eq!(cache.show().unwrap().images[0].reference, digest);
+    assert!(cache.prune(&policy()).unwrap().removed.is_empty());
+    let everything = PrunePolicy {
+        keep_bytes: Some(0),
+        ..policy()
+    };
+    assert_eq!(cache.prune(&everything).unwrap().images, [digest]);
+    assert!(cache.show().unwrap().images.is_empty());
+}
+
+#[tokio::test]
 async fn prune_by_age_looks_at_the_last_pull() {
     let (_folder, cache) = new_cache();
     let old = pull(&cache, "old", b"old layer").await;

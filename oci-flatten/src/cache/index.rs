@@ -6,13 +6,16 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::ingest::{Ingest, POLL};
-use super::{Cache, DOCUMENT_LIMIT, file};
+use super::{Cache, file};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{Descriptor, Document};
 use crate::reference::Reference;
 
 /// The annotation that holds an image's reference, by the OCI image layout specification.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// Largest `index.json` that is read, in bytes: some 200,000 images.
+const INDEX_LIMIT: u64 = 64 << 20;
 
 /// An image in the index.
 #[derive(Clone, Debug)]
@@ -73,14 +76,12 @@ impl Cache {
         Ok(found.map(|entry| entry.root))
     }
 
-    /// The images of the index that have a name, by name.
+    /// The images of the index; one that another tool has put there without a name goes by its digest.
     pub(super) fn entries(&self) -> Result<Vec<Entry>> {
         let mut index = self.read_index()?;
         let mut entries = Vec::new();
         for manifest in manifests_of(&mut index) {
-            let Some(name) = name_of(manifest).map(str::to_owned) else {
-                continue;
-            };
+            let name = label_of(manifest).to_owned();
             let root = serde_json::from_value(manifest.take()).map_err(|error| {
                 self.malformed(&format!("entry {name:?} is not a descriptor"))
                     .with_source(error)
@@ -96,9 +97,8 @@ impl Cache {
             return Ok(());
         }
         let mut index = self.read_index()?;
-        manifests_of(&mut index).retain(|manifest| {
-            !name_of(manifest).is_some_and(|name| names.iter().any(|gone| gone == name))
-        });
+        manifests_of(&mut index)
+            .retain(|manifest| !names.iter().any(|gone| gone == label_of(manifest)));
         self.write_index(&index)
     }
 
@@ -121,8 +121,8 @@ impl Cache {
         let path = self.index_path();
         let failed = |error| Error::io(format!("read {}", path.display()), error);
         let length = fs::metadata(&path).map_err(failed)?.len();
-        if length > DOCUMENT_LIMIT {
-            return Err(self.malformed(&format!("{length} bytes (limit {DOCUMENT_LIMIT})")));
+        if length > INDEX_LIMIT {
+            return Err(self.malformed(&format!("{length} bytes (limit {INDEX_LIMIT})")));
         }
         let bytes = fs::read(&path).map_err(failed)?;
         let index: Value = serde_json::from_slice(&bytes)
@@ -150,6 +150,11 @@ fn manifests_of(index: &mut Value) -> &mut Vec<Value> {
     index["manifests"]
         .as_array_mut()
         .expect("read_index accepts nothing else")
+}
+
+fn label_of(manifest: &Value) -> &str {
+    let digest = manifest.get("digest").and_then(Value::as_str);
+    name_of(manifest).or(digest).unwrap_or_default()
 }
 
 fn name_of(manifest: &Value) -> Option<&str> {

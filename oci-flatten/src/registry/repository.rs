@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::auth::Authentication;
 use super::problem;
-use super::retry::Failure;
+use super::retry::{Failure, Remedy};
 use super::rules::Location;
 use super::settings::RegistrySettings;
 use super::transport::{Request, Transport, read_body};
@@ -102,20 +102,20 @@ impl Repository {
         Ok(Document { descriptor, bytes })
     }
 
-    /// Asks what `tag` stands for, without its bytes; `None` when the registry does not say.
+    /// Asks what `tag` stands for, without its bytes; `None` when the registry does not say, or knows no such request.
     ///
     /// It is good for no more than to tell whether verified bytes that are at hand are still the right ones.
     pub(super) async fn manifest_digest(&self, tag: &str) -> Result<Option<Digest>, Failure> {
         let doing = format!("get the digest of {tag} of {}", self.name());
+        let path = format!("manifests/{tag}");
         let response = self
-            .request(
-                Method::HEAD,
-                &format!("manifests/{tag}"),
-                manifest_headers(),
-                &doing,
-            )
-            .await?;
-        Ok(content_digest(&response))
+            .request(Method::HEAD, &path, manifest_headers(), &doing)
+            .await;
+        match response {
+            Ok(response) => Ok(content_digest(&response)),
+            Err(failure) if failure.remedy == Remedy::None => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Fetches a manifest, index or config; size and digest are checked by whoever asked.

@@ -239,7 +239,8 @@ async fn silence_is_noticed_and_slowness_is_borne() {
     assert_eq!(scene.ranges(), ["bytes=2000000-"]);
 
     let mut scene = Scene::once(Action::Drip);
-    scene.client.settings.timeouts.inactivity = Duration::from_millis(800);
+    // The whole takes three seconds.
+    scene.client.settings.timeouts.inactivity = Duration::from_secs(2);
     scene.expect().await;
     assert_eq!(scene.retries(), 0);
 }

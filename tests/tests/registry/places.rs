@@ -156,6 +156,25 @@ async fn policies_say_when_the_registry_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_registry_without_head_is_asked_for_the_whole() {
+    if !ready() {
+        return;
+    }
+    let (registry, image, client) = (Registry::plain(), TestImage::new(), Client::new());
+    image.push(&registry, "app:v1");
+    let proxy = Proxy::before(registry.port, |request| match request.method.as_str() {
+        "HEAD" => Action::Answer(Answer::new(405)),
+        _ => Action::Forward,
+    });
+    for _ in 0..2 {
+        client
+            .expect(&format!("{}/app:v1", proxy.domain()), &image)
+            .await;
+    }
+    assert_eq!(proxy.count(Request::is_manifest), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn offline_a_blob_that_is_gone_is_an_error() {
     if !ready() {
         return;

@@ -262,10 +262,10 @@ fn respond(
         }
         Action::Drip => {
             client.write_all(&answer.head(Some(length)))?;
-            for piece in answer.body.chunks(length / 50 + 1) {
+            for piece in answer.body.chunks(length / 100 + 1) {
                 client.write_all(piece)?;
                 client.flush()?;
-                thread::sleep(Duration::from_millis(20));
+                thread::sleep(Duration::from_millis(30));
             }
             Ok(())
         }
