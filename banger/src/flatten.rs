@@ -54,7 +54,13 @@ pub async fn open_and_flatten(
     cancellation: &CancellationToken,
 ) -> Result<(Arc<dyn Source>, Summary), Error> {
     let attempt = async || {
-        let source = open(name, source_options, observer).await?;
+        // A registry that says nothing is not waited for by someone who has had enough.
+        let source = tokio::select! {
+            source = open(name, source_options, observer) => source?,
+            () = cancellation.cancelled() => {
+                return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
+            }
+        };
         let file = file
             .try_clone()
             .map_err(|error| Error::io("open the output once more", error))?;
