@@ -53,21 +53,34 @@ impl Default for Limits {
 
 /// A bound that an image has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{what} passes the limit of {limit}")]
+#[error("{what} is {value} {unit} (limit {limit})")]
 pub struct LimitExceeded {
-    /// What was counted, with its unit.
+    /// What was measured.
     pub what: &'static str,
+    /// What it came to, at least: counting stops with the first too many.
+    pub value: u64,
+    /// What is counted.
+    pub unit: &'static str,
     /// The bound.
     pub limit: u64,
 }
 
 impl LimitExceeded {
-    /// Accepts `value` up to `limit`, else names what was counted.
-    pub(crate) fn check(what: &'static str, value: u64, limit: u64) -> Result<(), Self> {
+    /// Accepts `value` up to `limit`.
+    pub(crate) fn check(
+        what: &'static str,
+        value: u64,
+        unit: &'static str,
+        limit: u64,
+    ) -> Result<(), Self> {
         if value > limit {
-            Err(Self { what, limit })
-        } else {
-            Ok(())
+            return Err(Self {
+                what,
+                value,
+                unit,
+                limit,
+            });
         }
+        Ok(())
     }
 }

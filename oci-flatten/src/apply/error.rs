@@ -20,12 +20,11 @@ pub enum ApplyError<E: std::error::Error + 'static> {
         /// The entry's path, escaped.
         path: String,
         /// What is wrong with it.
-        #[source]
         problem: EntryProblem,
     },
     /// A whiteout that waited for its directory until the layer's end cannot be applied.
     #[error("whiteouts of the layer: {0}")]
-    LayerEnd(#[source] MergeError),
+    LayerEnd(MergeError),
     /// The image passes a limit.
     #[error(transparent)]
     Limit(LimitExceeded),

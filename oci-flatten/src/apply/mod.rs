@@ -222,8 +222,8 @@ impl<S: ContentSink> Merger<'_, S> {
     ) -> Result<Option<NodeId>, EntryProblem> {
         let limits = self.rootfs.limits();
         let (length, depth) = (path.as_bytes().len() as u64, path.depth() as u64);
-        LimitExceeded::check("path in bytes", length, limits.path_bytes as u64)?;
-        LimitExceeded::check("path in components", depth, limits.path_depth as u64)?;
+        LimitExceeded::check("path", length, "bytes", limits.path_bytes as u64)?;
+        LimitExceeded::check("path", depth, "components", limits.path_depth as u64)?;
         match AufsEntry::parse(path.as_bytes()) {
             Some(AufsEntry::LinkSource(name)) if entry.kind == EntryKind::File => {
                 let metadata = self.metadata(entry, path)?;

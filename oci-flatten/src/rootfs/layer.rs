@@ -56,7 +56,9 @@ impl<C> Rootfs<C> {
         let number = self.layer.number.checked_add(1);
         let limit = u64::from(u16::MAX);
         self.layer.number = number.ok_or(LimitExceeded {
-            what: "image in layers",
+            what: "image",
+            value: limit + 1,
+            unit: "layers",
             limit,
         })?;
         Ok(())

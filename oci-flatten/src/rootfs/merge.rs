@@ -40,9 +40,12 @@ pub enum MergeError {
 
 impl From<TreeFull> for MergeError {
     fn from(_: TreeFull) -> Self {
+        let limit = u64::from(u32::MAX);
         Self::Limit(LimitExceeded {
-            what: "merged tree in entries",
-            limit: u64::from(u32::MAX),
+            what: "merged tree",
+            value: limit + 1,
+            unit: "entries",
+            limit,
         })
     }
 }

@@ -212,18 +212,19 @@ impl<C> Rootfs<C> {
     pub(crate) fn count_bytes(&mut self, bytes: u64) -> Result<(), LimitExceeded> {
         self.usage.expanded_bytes = self.usage.expanded_bytes.saturating_add(bytes);
         let limit = self.limits.expanded_bytes;
-        LimitExceeded::check("decoded layers in bytes", self.usage.expanded_bytes, limit)
+        LimitExceeded::check("image", self.usage.expanded_bytes, "decoded bytes", limit)
     }
 
     /// Counts one entry before it is applied.
     pub(crate) fn count_entry(&mut self) -> Result<(), LimitExceeded> {
         self.usage.entries += 1;
-        LimitExceeded::check("layers in entries", self.usage.entries, self.limits.entries)?;
-        LimitExceeded::check("merged tree in entries", self.len(), self.limits.entries)?;
+        LimitExceeded::check("image", self.usage.entries, "entries", self.limits.entries)?;
+        LimitExceeded::check("merged tree", self.len(), "entries", self.limits.entries)?;
         let memory = self.memory_bytes();
         LimitExceeded::check(
-            "merged tree in bytes of memory",
+            "merged tree",
             memory,
+            "bytes of memory",
             self.limits.metadata_bytes,
         )
     }

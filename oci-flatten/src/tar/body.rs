@@ -31,7 +31,7 @@ impl LayerReader {
         body: Body,
     ) -> Result<Step<'i>, TarProblem> {
         let limit = self.limits.extension_bytes as u64;
-        LimitExceeded::check("sparse map in bytes", (blocks * BLOCK_BYTES) as u64, limit)?;
+        LimitExceeded::check("sparse map", (blocks * BLOCK_BYTES) as u64, "bytes", limit)?;
         if !self.fill_block(input) {
             return Ok(Step::Starved);
         }

@@ -211,7 +211,7 @@ impl LayerReader {
         } else {
             body.left
         };
-        LimitExceeded::check("file in bytes", self.entry.size, self.limits.file_bytes)?;
+        LimitExceeded::check("file", self.entry.size, "bytes", self.limits.file_bytes)?;
         self.state = State::Body(body);
         Ok(Step::Entry)
     }

@@ -2,12 +2,11 @@ use crate::limits::LimitExceeded;
 
 /// A layer that is no tar archive, or a broken or hostile one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("tar archive is malformed at byte {offset}: {problem}")]
+#[error("tar archive at byte {offset}: {problem}")]
 pub struct TarError {
     /// Where in the decoded layer reading stopped, in bytes.
     pub offset: u64,
     /// What is wrong there.
-    #[source]
     pub problem: TarProblem,
 }
 

@@ -229,13 +229,13 @@ impl LayerReader {
     fn begin_extension(&mut self, header: &Header) -> Result<(), TarProblem> {
         let left = u64::try_from(header.size).map_err(|_| TarProblem::NegativeSize)?;
         let limit = self.limits.extension_bytes as u64;
-        LimitExceeded::check("extension header in bytes", left, limit)?;
+        LimitExceeded::check("extension header", left, "bytes", limit)?;
         self.pending.headers += 1;
         let (headers, limit) = (
             self.pending.headers as u64,
             self.limits.extension_headers as u64,
         );
-        LimitExceeded::check("extension headers of one entry", headers, limit)?;
+        LimitExceeded::check("extension header chain", headers, "headers", limit)?;
         self.extension.clear();
         self.state = State::Extension {
             type_flag: header.type_flag,

@@ -105,7 +105,7 @@ impl SparseText {
         map: &mut SparseMap,
     ) -> Result<bool, TarProblem> {
         self.text.extend_from_slice(block);
-        LimitExceeded::check("sparse map in bytes", self.text.len() as u64, limit as u64)?;
+        LimitExceeded::check("sparse map", self.text.len() as u64, "bytes", limit as u64)?;
         self.lines += block.iter().filter(|&&byte| byte == b'\n').count() as u64;
         if self.wanted.is_none() && self.lines > 0 {
             let first = self
@@ -116,7 +116,7 @@ impl SparseText {
             let pieces = first
                 .and_then(|pieces| u64::try_from(pieces).ok())
                 .ok_or(TarProblem::SparseMap)?;
-            LimitExceeded::check("sparse map in pieces", pieces, limit as u64 / 4)?;
+            LimitExceeded::check("sparse map", pieces, "pieces", limit as u64 / 4)?;
             self.wanted = Some(1 + 2 * pieces);
         }
         match self.wanted {

@@ -79,6 +79,6 @@ fn garbage_is_no_archive() {
     assert_eq!(error.offset, 1536);
     assert_eq!(
         error.to_string(),
-        "tar archive is malformed at byte 1536: header checksum does not match"
+        "tar archive at byte 1536: header checksum does not match"
     );
 }

@@ -186,7 +186,7 @@ fn extension_header_of_one_mebibyte_at_most() {
         let error = in_one_piece(&archive(entry)).expect_err("header is too long");
         assert_eq!(
             error.problem.to_string(),
-            "extension header in bytes passes the limit of 1048576"
+            "extension header is 1048577 bytes (limit 1048576)"
         );
     }
 }
@@ -201,7 +201,7 @@ fn sixteen_extension_headers_at_most() {
     reads(&archive(16), &["long"]);
     fails(
         &archive(17),
-        "extension headers of one entry passes the limit of 16",
+        "extension header chain is 17 headers (limit 16)",
     );
 }
 

@@ -243,11 +243,11 @@ fn sparse_map_of_one_mebibyte_at_most() {
     let map = format!("262144\n{}", "0\n0\n".repeat(262_144));
     assert_eq!(
         in_one_piece(format_1_0(&map, "")),
-        "sparse map in bytes passes the limit of 1048576"
+        "sparse map is 1049088 bytes (limit 1048576)"
     );
     assert_eq!(
         in_one_piece(format_1_0("262145\n", "")),
-        "sparse map in pieces passes the limit of 262144"
+        "sparse map is 262145 pieces (limit 262144)"
     );
     let mut archive = layer([old_gnu(&[], 0, "").header(|header| header.byte(482, 1))]);
     let mut block = [0; 512];
@@ -257,7 +257,7 @@ fn sparse_map_of_one_mebibyte_at_most() {
     let error = super::read_in_pieces(&archive, archive.len()).expect_err("map is too long");
     assert_eq!(
         error.problem.to_string(),
-        "sparse map in bytes passes the limit of 1048576"
+        "sparse map is 1049088 bytes (limit 1048576)"
     );
 }
 
@@ -265,7 +265,7 @@ fn sparse_map_of_one_mebibyte_at_most() {
 fn logical_size_beyond_the_limit() {
     fails(
         &layer([old_gnu(&[], 16 << 40, "")]),
-        "file in bytes passes the limit of 17592186040320",
+        "file is 17592186044416 bytes (limit 17592186040320)",
     );
     assert!(read(&layer([old_gnu(&[], (16 << 40) - 4096, "")])).is_ok());
 }

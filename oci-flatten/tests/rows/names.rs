@@ -92,7 +92,7 @@ fn row_32_nul_in_names_is_an_error() {
         let at = 512 + oci_flatten::testkit::pax_record(key.as_bytes(), value.as_bytes()).len();
         fails(
             &[layer([entry])],
-            &format!("tar archive is malformed at byte {at}: pax record is malformed"),
+            &format!("tar archive at byte {at}: pax record is malformed"),
         );
     }
     let sparse = Entry::file("a", "")
