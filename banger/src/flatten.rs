@@ -142,7 +142,7 @@ fn finish(
     uuid: Option<Uuid>,
     file: &File,
 ) -> Result<Summary, Error> {
-    let warnings = warnings(&flattened);
+    let mut warnings = warnings(&flattened);
     let layers = layer_summaries(image, &flattened.layers);
     let Flattened {
         rootfs,
@@ -161,6 +161,18 @@ fn finish(
     let uuid = uuid.unwrap_or_else(|| uuid_of(&digest));
     writer.set_uuid(uuid).map_err(from_ext4)?;
     let filesystem = writer.finish(tree).map_err(from_ext4)?;
+    let size_bytes = filesystem.blocks * u64::from(filesystem.block_size);
+    if size_bytes < filesystem.size_bytes {
+        // What ext4 cannot use of the size asked for: part of a block, or a last group that is too short
+        // for its own backups. The file ends where the filesystem does.
+        let asked = filesystem.size_bytes;
+        warnings.push(format!(
+            "size of {asked} bytes became {size_bytes}, the most that ext4 can use of it"
+        ));
+        file.set_len(size_bytes).map_err(|error| {
+            Error::io(format!("shorten the image to {size_bytes} bytes"), error)
+        })?;
+    }
     let metadata = file
         .metadata()
         .map_err(|error| Error::io("look at the finished image", error))?;
@@ -172,7 +184,7 @@ fn finish(
         expanded_bytes: layers.iter().map(|layer| layer.expanded_bytes).sum(),
         layers,
         content_bytes: filesystem.content_bytes,
-        size_bytes: filesystem.size_bytes,
+        size_bytes,
         free_bytes: filesystem.free_bytes,
         used_inodes: filesystem.inodes - filesystem.free_inodes,
         free_inodes: filesystem.free_inodes,

@@ -179,6 +179,41 @@ fn a_size_that_is_too_small_names_the_smallest_that_would_do() {
 }
 
 #[test]
+fn the_file_ends_where_the_filesystem_does() {
+    if !tool("dumpe2fs") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let group = 128_u64 << 20;
+    // Whole blocks; part of a block; a second group too short for its backups; a third one of one block.
+    for (asked, given) in [
+        (group + (1 << 20), group + (1 << 20)),
+        (group + (1 << 20) + 1, group + (1 << 20)),
+        (group + (256 << 10), group),
+        (2 * group + 4096, 2 * group + 4096),
+    ] {
+        let output = folder.path().join(asked.to_string());
+        let (_, stderr) = run(
+            flatten(&sample(), &output).args(["--size", &asked.to_string()]),
+            0,
+        );
+        assert_eq!(fs::metadata(&output).unwrap().len(), given);
+        assert_eq!(
+            stderr.contains("warning: size of"),
+            asked != given,
+            "{stderr}"
+        );
+        let (dump, _) = run(Command::new("/sbin/dumpe2fs").arg("-h").arg(&output), 0);
+        let blocks = dump
+            .lines()
+            .find_map(|line| line.strip_prefix("Block count:"))
+            .unwrap();
+        assert_eq!(blocks.trim().parse(), Ok(given / 4096));
+        assert_clean(&output);
+    }
+}
+
+#[test]
 fn what_is_missing_and_what_is_misused_have_their_codes() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("out");
