@@ -40,7 +40,7 @@ pub struct Options {
 
 /// Opens the image that `name` stands for and flattens it into `file`.
 ///
-/// Where a cached blob turns out to have changed on disk, it is thrown away and all begins once more.
+/// Where a cached blob turns out to have changed on disk, it is thrown away and all begins anew.
 ///
 /// # Errors
 ///
@@ -75,11 +75,18 @@ pub async fn open_and_flatten(
         .await?;
         Ok((source, summary))
     };
-    match attempt().await {
-        Err(error) if is_corrupt_cache(&error) => attempt().await,
-        outcome => outcome,
+    // Each round throws one blob away and fetches it anew; a disk that spoils what was just written ends it.
+    for _ in 0..MAX_REFETCHED_BLOBS {
+        match attempt().await {
+            Err(error) if is_corrupt_cache(&error) => {}
+            outcome => return outcome,
+        }
     }
+    attempt().await
 }
+
+/// Corrupt cached blobs that one flattening replaces before it gives up: far more than a healthy disk has.
+const MAX_REFETCHED_BLOBS: usize = 16;
 
 /// Flattens an image into `file`, whose content is lost, and leaves the flushing to the caller.
 ///

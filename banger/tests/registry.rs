@@ -159,6 +159,15 @@ fn a_cached_blob_that_changed_on_disk_is_fetched_again() {
         fs::write(&layer, bytes).unwrap();
     };
     spoil();
+    // Another one as well: each is replaced in its turn.
+    for entry in fs::read_dir(registry.path("home/cache/oci/blobs/sha256")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        if bytes.starts_with(&[0x1f, 0x8b]) {
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        }
+    }
     let second = registry.path("second");
     run(&mut registry.flatten(&second, &[]), 0);
     run(Command::new("cmp").arg(&first).arg(&second), 0);

@@ -42,7 +42,12 @@ fn a_bare_chroot_is_enough_to_pull() {
     let image = format!("127.0.0.1:{}/sample:latest", registry.port);
     succeed(
         Command::new("skopeo")
-            .args(["copy", "-q", "--dest-tls-verify=false"])
+            .args([
+                "copy",
+                "-q",
+                "--dest-tls-verify=false",
+                "--preserve-digests",
+            ])
             .args([
                 format!("oci:{}:latest", sample_image().display()),
                 format!("docker://{image}"),
