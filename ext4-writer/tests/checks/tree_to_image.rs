@@ -87,10 +87,11 @@ impl Program<'_> {
             } else {
                 JournalRule::None
             },
-            size: if pick(6) {
+            // Whole groups of larger blocks would be 32 and 128 MiB to read back.
+            size: if pick(6) || bits % 3 != 0 {
                 SizeRule::Shrink
             } else {
-                SizeRule::AtLeast(1 << 20)
+                SizeRule::AtLeast(0)
             },
             features,
             directory_slack_percent: self.byte() % 51,
