@@ -300,6 +300,38 @@ mod tests {
         }
     }
 
+    /// A frame of one raw block whose header asks for a window of 2^(10 + `exponent`) × (8 + `mantissa`) / 8.
+    fn frame_with_window(exponent: u8, mantissa: u8) -> Vec<u8> {
+        let block = 1 | 4 << 3;
+        let header = [
+            0x28,
+            0xb5,
+            0x2f,
+            0xfd,
+            0,
+            exponent << 3 | mantissa,
+            block,
+            0,
+            0,
+        ];
+        [&header[..], b"data"].concat()
+    }
+
+    #[tokio::test]
+    async fn takes_zstd_windows_up_to_512_mib() {
+        for (exponent, mantissa, good) in [
+            (0, 0, true),
+            (17, 1, true),
+            (18, 0, true),
+            (19, 0, true),
+            (19, 1, false),
+            (20, 0, false),
+        ] {
+            let outcome = decoded(&frame_with_window(exponent, mantissa)).await;
+            assert_eq!(outcome.is_ok(), good, "{exponent} {mantissa}: {outcome:?}");
+        }
+    }
+
     #[tokio::test]
     async fn notices_every_truncation() {
         let tar: Vec<u8> = (0..2000_u32).flat_map(u32::to_le_bytes).collect();

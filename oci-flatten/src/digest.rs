@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use sha2::Digest as _;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, excerpt};
 
 /// A registered digest algorithm.
 #[non_exhaustive]
@@ -137,20 +137,6 @@ impl FromStr for Digest {
             text: text.into(),
         })
     }
-}
-
-/// Enough of a hostile string to recognise it by, escaped.
-fn excerpt(text: &str) -> String {
-    const SHOWN: usize = 140;
-    let mut shown: String = text
-        .chars()
-        .take(SHOWN)
-        .flat_map(char::escape_debug)
-        .collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 impl fmt::Display for Digest {

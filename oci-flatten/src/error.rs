@@ -162,6 +162,35 @@ impl From<Error> for io::Error {
     }
 }
 
+/// Enough of a string from outside to recognise it by, escaped so that a terminal takes no order from it.
+pub(crate) fn excerpt(text: &str) -> String {
+    const SHOWN: usize = 140;
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The excerpts of several strings, and not of too many.
+pub(crate) fn excerpts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    const LISTED: usize = 40;
+    let mut texts = texts.into_iter();
+    let mut list: Vec<_> = texts
+        .by_ref()
+        .take(LISTED)
+        .map(|text| excerpt(text.as_ref()))
+        .collect();
+    if texts.next().is_some() {
+        list.push("…".into());
+    }
+    list.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,5 +218,14 @@ mod tests {
             assert_eq!(error.kind(), kind);
             assert!(error.source().is_some());
         }
+    }
+
+    #[test]
+    fn shows_strings_from_outside_escaped_and_short() {
+        assert_eq!(excerpt("v1\u{1b}[2J\n"), "v1\\u{1b}[2J\\n");
+        assert_eq!(excerpt(&"x".repeat(1000)).chars().count(), 141);
+        assert_eq!(excerpts(["a", "b"]), "a, b");
+        assert_eq!(excerpts(vec!["a"; 41]).matches('a').count(), 40);
+        assert!(excerpts(vec!["a"; 41]).ends_with(", …"));
     }
 }

@@ -292,7 +292,7 @@ fn media_type_warning(layer: &Layer, ended: &Ended) -> Option<Warning> {
     }
     let found = ended.compression.to_string();
     Some(Warning::MediaType {
-        declared: declared.to_string(),
+        declared: declared.as_str().to_string(),
         found,
     })
 }

@@ -143,9 +143,10 @@ impl From<&str> for MediaType {
     }
 }
 
+/// For people: escaped, and cut where it is too long to be honest.
 impl fmt::Display for MediaType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&crate::error::excerpt(&self.0))
     }
 }
 

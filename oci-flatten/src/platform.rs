@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, excerpt};
 
 /// An operating system, an architecture and perhaps a variant, in normal form.
 ///
@@ -150,17 +150,18 @@ impl FromStr for Platform {
             }
             _ => Err(Error::new(
                 ErrorKind::InvalidInput,
-                format!("platform is not os/arch[/variant]: {}", text.escape_debug()),
+                format!("platform is not os/arch[/variant]: {}", excerpt(text)),
             )),
         }
     }
 }
 
+/// As `os/arch[/variant]`; escaped, and cut where a part is too long to be honest.
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
+        write!(f, "{}/{}", excerpt(&self.os), excerpt(&self.architecture))?;
         match &self.variant {
-            Some(variant) => write!(f, "/{variant}"),
+            Some(variant) => write!(f, "/{}", excerpt(variant)),
             None => Ok(()),
         }
     }

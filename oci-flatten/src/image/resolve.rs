@@ -13,7 +13,7 @@ use super::descriptor::Descriptor;
 use super::document::{Config, ImageDocument, Index, Manifest};
 use super::{Image, Layer};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, excerpts};
 use crate::limits::Limits;
 use crate::media_type::MediaKind;
 use crate::platform::Platform;
@@ -316,23 +316,13 @@ impl Seen {
     }
 
     fn into_error(mut self, wanted: &Platform) -> Error {
-        const LISTED: usize = 40;
         if self.offered.is_empty() {
             return match self.refused.is_empty() {
                 true => Error::new(ErrorKind::NotFound, "index lists no image"),
                 false => self.refused.swap_remove(0),
             };
         }
-        let mut list: Vec<String> = self
-            .offered
-            .iter()
-            .take(LISTED)
-            .map(Platform::to_string)
-            .collect();
-        if self.offered.len() > LISTED {
-            list.push("…".into());
-        }
-        let list = list.join(", ");
+        let list = excerpts(self.offered.iter().map(Platform::to_string));
         Error::new(
             ErrorKind::NotFound,
             format!("no image for {wanted}; there is: {list}"),

@@ -12,7 +12,7 @@ use tokio_tar::EntryType;
 use super::file::{self, FileReader, Opened};
 use super::{OpenOptions, TarInput};
 use crate::decode::{self, Decoded};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::media_type::Compression;
 
 /// The most members an archive may have: an image of 1000 layers needs 5000.
@@ -83,7 +83,7 @@ impl Archive {
 
     fn find(&self, path: &str) -> Result<(u64, u64)> {
         let missing = || {
-            let message = format!("{} has no member {}", self.name, path.escape_debug());
+            let message = format!("{} has no member {}", self.name, excerpt(path));
             Error::new(ErrorKind::NotFound, message)
         };
         let mut at = clean(path.as_bytes()).ok_or_else(missing)?;
@@ -94,10 +94,7 @@ impl Archive {
                 None => return Err(missing()),
             }
         }
-        let message = format!(
-            "more than {MAX_LINKS} links from member {}",
-            path.escape_debug()
-        );
+        let message = format!("more than {MAX_LINKS} links from member {}", excerpt(path));
         Err(Error::new(ErrorKind::Integrity, message).context(&self.name))
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::layout::{self, Files, LayoutSource};
 use super::{Blob, BoxFuture, ImageChoice, OpenOptions, Source};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, excerpt, excerpts};
 use crate::image::{self, Config, Image, Index, Layer, Loaded};
 use crate::limits::Limits;
 use crate::media_type::MediaKind;
@@ -113,15 +113,9 @@ async fn find(
 
 /// The items that `choice` names, or the only image there is.
 fn matching(items: Vec<Item>, choice: Option<&str>) -> Result<Vec<Item>> {
-    let list = |items: &[Item]| match items.iter().flat_map(Item::tags).collect::<Vec<_>>() {
-        tags if tags.is_empty() => "no image has a name".to_string(),
-        tags => {
-            let tags: Vec<_> = tags
-                .iter()
-                .map(|tag| tag.escape_debug().to_string())
-                .collect();
-            format!("there is: {}", tags.join(", "))
-        }
+    let list = |items: &[Item]| match excerpts(items.iter().flat_map(Item::tags)) {
+        none if none.is_empty() => "no image has a name".to_string(),
+        tags => format!("there is: {tags}"),
     };
     let Some(wanted) = choice else {
         let first = items.first().map(|item| item.tags().to_vec());
@@ -141,11 +135,7 @@ fn matching(items: Vec<Item>, choice: Option<&str>) -> Result<Vec<Item>> {
     let (named, others): (Vec<_>, Vec<_>) =
         items.into_iter().partition(|item| item.is_called(wanted));
     if named.is_empty() {
-        let message = format!(
-            "no image called {}; {}",
-            wanted.escape_debug(),
-            list(&others)
-        );
+        let message = format!("no image called {}; {}", excerpt(wanted), list(&others));
         return Err(Error::new(ErrorKind::NotFound, message));
     }
     Ok(named)
@@ -194,7 +184,7 @@ async fn for_platform(
         }
     }
     best.map(|(_, chosen)| chosen).ok_or_else(|| {
-        let message = format!("no image for {wanted}; there is: {}", offered.join(", "));
+        let message = format!("no image for {wanted}; there is: {}", excerpts(offered));
         Error::new(ErrorKind::NotFound, message)
     })
 }

@@ -10,7 +10,7 @@ use super::archive::Archive;
 use super::file::{self, FileReader};
 use super::{Blob, BoxFuture, ImageChoice, OpenOptions, Source};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, excerpt, excerpts};
 use crate::image::{self, Descriptor, Document, Documents, Image, Index};
 use crate::limits::Limits;
 use crate::media_type::{MediaKind, MediaType};
@@ -180,7 +180,7 @@ fn only(index: Index) -> Result<Index> {
     if names.len() > 1 {
         let message = format!(
             "several images; one must be chosen by its tag: {}",
-            list(&names)
+            excerpts(&names)
         );
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
@@ -191,10 +191,10 @@ fn only(index: Index) -> Result<Index> {
         .map(|entry| &entry.digest)
         .collect();
     if unlabelled.len() > 1 {
-        let names = unlabelled.iter().map(|digest| digest.as_str()).collect();
+        let names = unlabelled.iter().map(|digest| digest.as_str());
         let message = format!(
             "several images; one must be chosen by @DIGEST: {}",
-            list(&names)
+            excerpts(names)
         );
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
@@ -211,9 +211,9 @@ fn tagged(mut index: Index, tag: &str) -> Result<Index> {
         let names = names(&index);
         let there_is = match names.is_empty() {
             true => "no image has one".into(),
-            false => format!("there is: {}", list(&names)),
+            false => format!("there is: {}", excerpts(&names)),
         };
-        let message = format!("no image with tag {}; {there_is}", tag.escape_debug());
+        let message = format!("no image with tag {}; {there_is}", excerpt(tag));
         return Err(Error::new(ErrorKind::NotFound, message));
     }
     index.manifests.retain(is);
@@ -228,19 +228,6 @@ fn names(index: &Index) -> BTreeSet<&str> {
     images
         .filter_map(|entry| entry.annotation(REF_NAME))
         .collect()
-}
-
-fn list(names: &BTreeSet<&str>) -> String {
-    const LISTED: usize = 40;
-    let mut list: Vec<String> = names
-        .iter()
-        .take(LISTED)
-        .map(|name| name.escape_debug().to_string())
-        .collect();
-    if names.len() > LISTED {
-        list.push("…".into());
-    }
-    list.join(", ")
 }
 
 /// A manifest or index of the layout, named in `index.json` or not.
