@@ -40,8 +40,10 @@ fn main() {
         let started = Instant::now();
         bytes = runtime.block_on(inflate(&name));
         floors.push(started.elapsed());
+        let folder = tempfile::tempdir().expect("a folder");
+        let output = folder.path().join("rootfs.ext4");
         let started = Instant::now();
-        runtime.block_on(flatten_once(&name));
+        runtime.block_on(flatten_once(&name, &output));
         times.push(started.elapsed());
     }
     let (floor, time) = (median(floors), median(times));
@@ -87,9 +89,8 @@ async fn inflate(name: &SourceName) -> u64 {
     bytes
 }
 
-async fn flatten_once(name: &SourceName) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let output = OutputFile::create(&folder.path().join("rootfs.ext4"), false).expect("a file");
+async fn flatten_once(name: &SourceName, output: &Path) {
+    let output = OutputFile::create(output, false).expect("a file");
     let file = output.handle().expect("a handle");
     let (options, cancellation) = (Options::default(), CancellationToken::new());
     open_and_flatten(
