@@ -88,7 +88,7 @@ impl Program<'_> {
                 JournalRule::None
             },
             // Whole groups of larger blocks would be 32 and 128 MiB to read back.
-            size: if pick(6) || bits % 3 != 0 {
+            size: if pick(6) || !bits.is_multiple_of(3) {
                 SizeRule::Shrink
             } else {
                 SizeRule::AtLeast(0)
