@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use oci_flatten::credentials::CredentialPlaces;
 use oci_flatten::registry::{Proxies, RegistryRules, RegistrySettings, Trust};
 
+use serde::Deserialize;
+
 use crate::error::{Error, ErrorKind};
 use crate::places::Places;
 
@@ -18,20 +20,36 @@ pub struct Config {
     pub places: Places,
     /// How registries are spoken to; arguments may add to it.
     pub registry: RegistrySettings,
+    /// Whether commands are handed to the daemon.
+    pub use_daemon: bool,
 }
 
 impl Config {
     /// Reads what `variable` gives of the environment, and the configuration file where there is one.
     ///
-    /// The file holds `[[registry]]` tables as in containers-registries.conf(5).
+    /// The file holds `[[registry]]` tables as in containers-registries.conf(5), and a `[daemon]` table
+    /// with `use` (whether commands are handed to the daemon) and `socket` (an absolute path).
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Usage`] for a configuration file that cannot be understood, and those of
     /// [`Places::from_environment`].
     pub fn load(user_id: u32, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
-        let places = Places::from_environment(user_id == 0, &variable)?;
-        let rules = registry_rules(&places.config_file)?;
+        let mut places = Places::from_environment(user_id == 0, &variable)?;
+        let text = read(&places.config_file)?;
+        let invalid = |error: Box<dyn std::error::Error + Send + Sync>| {
+            let file = places.config_file.display();
+            Error::new(
+                ErrorKind::Usage,
+                format!("configuration {file} is not valid"),
+            )
+            .with_source(error)
+        };
+        let rules = RegistryRules::parse(&text).map_err(|error| invalid(error.into()))?;
+        let daemon = DaemonTable::parse(&text).map_err(|error| invalid(error.into()))?;
+        if let Some(socket) = daemon.socket {
+            places.socket = socket;
+        }
         let registry = RegistrySettings {
             credentials: credential_places(user_id, &variable),
             trust: trust(&variable),
@@ -40,30 +58,48 @@ impl Config {
             user_agent: concat!("banger/", env!("CARGO_PKG_VERSION")).to_owned(),
             ..RegistrySettings::default()
         };
-        Ok(Self { places, registry })
+        Ok(Self {
+            places,
+            registry,
+            use_daemon: daemon.r#use,
+        })
     }
 }
 
-fn registry_rules(file: &Path) -> Result<RegistryRules, Error> {
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(RegistryRules::default());
+/// The text of the configuration file; empty where there is none.
+fn read(file: &Path) -> Result<String, Error> {
+    match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        text => text.map_err(|error| {
+            Error::io(format!("read the configuration {}", file.display()), error)
+        }),
+    }
+}
+
+/// The `[daemon]` table.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct DaemonTable {
+    r#use: bool,
+    socket: Option<PathBuf>,
+}
+
+impl DaemonTable {
+    fn parse(text: &str) -> Result<Self, String> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct File {
+            daemon: DaemonTable,
         }
-        Err(error) => {
-            return Err(Error::io(
-                format!("read the configuration {}", file.display()),
-                error,
-            ));
+        let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        match &file.daemon.socket {
+            Some(socket) if !socket.is_absolute() => Err(format!(
+                "socket of the daemon is not an absolute path: {}",
+                socket.display()
+            )),
+            _ => Ok(file.daemon),
         }
-    };
-    RegistryRules::parse(&text).map_err(|error| {
-        Error::new(
-            ErrorKind::Usage,
-            format!("configuration {} is not valid", file.display()),
-        )
-        .with_source(error)
-    })
+    }
 }
 
 /// The places that podman documents (containers-auth.json(5)), then docker's.
@@ -174,8 +210,19 @@ mod tests {
             config.registry.rules.registry[0].mirror[0].location,
             "m:5000"
         );
-        fs::write(&file, "[[registry]\n").unwrap();
-        let error = load(&[("BANGER_HOME", home_text)]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(!config.use_daemon);
+        fs::write(&file, "[daemon]\nuse = true\nsocket = '/s'\n").unwrap();
+        let config = load(&[("BANGER_HOME", home_text)]).unwrap();
+        assert!(config.use_daemon);
+        assert_eq!(config.places.socket, Path::new("/s"));
+        for wrong in [
+            "[[registry]\n",
+            "[daemon]\nsockt = '/s'\n",
+            "[daemon]\nsocket = 's'\n",
+        ] {
+            fs::write(&file, wrong).unwrap();
+            let error = load(&[("BANGER_HOME", home_text)]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{wrong}");
+        }
     }
 }

@@ -30,6 +30,26 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::Failure,
+        Self::Usage,
+        Self::NotFound,
+        Self::Exists,
+        Self::Unauthorized,
+        Self::Network,
+        Self::Integrity,
+        Self::NoSpace,
+        Self::DaemonUnreachable,
+        Self::Interrupted,
+    ];
+
+    /// The kind whose [`code`](Self::code) this is.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
     /// The exit code of the program.
     #[must_use]
     pub fn exit_code(self) -> u8 {

@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write as _};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -18,7 +19,7 @@ pub const PACKAGES_FILE: &str = "rootfs.ext4.packages.sha256";
 const DATABASE_LIMIT: u64 = 64 << 20;
 
 /// Where a manifest comes from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum PackageSource {
@@ -44,7 +45,7 @@ impl fmt::Display for PackageSource {
 }
 
 /// What is recorded of an image's packages.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Packages {
     /// Where the manifest comes from.
     pub source: PackageSource,

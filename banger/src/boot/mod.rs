@@ -4,6 +4,7 @@ mod program;
 mod runtime;
 mod tree;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use program::{Program, ProgramError, inspect_program};
@@ -36,7 +37,7 @@ const SHELLS: [&str; 5] = [
 ];
 
 /// How to start what is in the tree.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BootBlock {
     /// Whether a kernel of the right architecture gets as far as running a program.
     pub bootable: bool,

@@ -1,11 +1,12 @@
 //! What an OCI image configuration says of the process to run.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
 
 /// The process of a container (OCI image configuration, `config`).
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RuntimeConfig {
     /// The program with its first arguments.

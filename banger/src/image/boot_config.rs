@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -14,7 +15,7 @@ use crate::kernel::{
 use crate::store::{Artifacts, Image};
 
 /// A virtual machine monitor.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Vmm {
     /// Firecracker: a file for `--config-file`.
@@ -44,6 +45,26 @@ pub struct Machine {
     pub cpus: u32,
 }
 
+impl Machine {
+    /// A machine that Linux runs on.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`] for less than 16 MiB of memory, and for no processor or more than 1,024.
+    pub fn new(memory_mib: u64, cpus: u32) -> Result<Self, Error> {
+        if memory_mib < 16 {
+            let message =
+                format!("memory of {memory_mib} MiB is below the 16 MiB that Linux needs");
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        if !(1..=1024).contains(&cpus) {
+            let message = format!("{cpus} processors are not between 1 and 1024");
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        Ok(Self { memory_mib, cpus })
+    }
+}
+
 impl Default for Machine {
     fn default() -> Self {
         Self {
@@ -54,7 +75,7 @@ impl Default for Machine {
 }
 
 /// A VMM's configuration or command line.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BootConfig {
     /// A configuration file, as its format has it.

@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::rootfs::Ext4Tree;
 use crate::error::Error;
@@ -13,7 +14,7 @@ use crate::packages::{PACKAGES_FILE, PackageSource, Packages};
 use crate::store::{Artifacts, Image, ImageRecord, Store};
 
 /// What is known of an image.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// The record.
     #[serde(flatten)]
@@ -31,16 +32,16 @@ pub struct Report {
 }
 
 /// An artifact that is not where the record says.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Missing {
     /// Which one.
-    pub artifact: &'static str,
+    pub artifact: String,
     /// Where it should be.
     pub path: PathBuf,
 }
 
 /// What a look at the packages says.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum PackagesCheck {
     /// Nothing is on record.
@@ -96,7 +97,7 @@ fn missing(paths: &Artifacts) -> Vec<Missing> {
         .filter_map(|(artifact, path)| path.map(|path| (artifact, path)))
         .filter(|(_, path)| !path.exists())
         .map(|(artifact, path)| Missing {
-            artifact,
+            artifact: artifact.into(),
             path: path.clone(),
         })
         .collect()

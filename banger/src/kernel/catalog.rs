@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Problems;
@@ -32,7 +33,7 @@ pub struct Catalog {
 }
 
 /// `kernel.json`: what the catalog knows of one kernel.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KernelRecord {
     /// [`CATALOG_SCHEMA_VERSION`] of the program that wrote the record.
     pub schema: u32,
@@ -51,9 +52,11 @@ pub struct KernelRecord {
 }
 
 /// A kernel of the catalog.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KernelEntry {
+    /// The kernel's directory in the catalog.
     directory: PathBuf,
+    #[serde(flatten)]
     record: KernelRecord,
 }
 

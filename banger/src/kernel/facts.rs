@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An instruction set that a kernel or program is made for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Architecture {
@@ -80,7 +81,7 @@ impl fmt::Display for Architecture {
 }
 
 /// The shape of a kernel file.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum KernelFormat {
@@ -109,7 +110,7 @@ impl fmt::Display for KernelFormat {
 }
 
 /// How the kernel's code is compressed, as a whole file or inside its wrapper.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Compression {
@@ -172,7 +173,7 @@ impl fmt::Display for Compression {
 }
 
 /// Where a driver is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DriverState {
     /// In the kernel itself.
@@ -198,7 +199,7 @@ impl fmt::Display for DriverState {
 }
 
 /// The drivers that mounting the root filesystem takes.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Drivers {
     /// The filesystem.
     pub ext4: DriverState,
@@ -213,7 +214,7 @@ pub struct Drivers {
 }
 
 /// What a kernel file, and the module directory next to it, tell.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KernelFacts {
     /// The shape of the file.
     pub format: KernelFormat,

@@ -15,6 +15,9 @@ pub(crate) mod shelf;
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 pub use name::{ImageId, NAME_LIMIT, Name};
 pub(crate) use record::now;
 pub use record::{Artifacts, ImageRecord, RECORD_FILE, SCHEMA_VERSION, Sizes, Unreadable};
@@ -30,9 +33,11 @@ pub struct Store {
 }
 
 /// A published image.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Image {
+    /// The image's directory in the store.
     directory: PathBuf,
+    #[serde(flatten)]
     record: ImageRecord,
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,7 +12,10 @@ use crate::error::{Error, ErrorKind};
 pub const NAME_LIMIT: usize = 128;
 
 /// A name of an image or kernel: 1 to 128 bytes of `[a-z0-9._-]`, of which the first is a letter or digit.
-#[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[schemars(with = "String")]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
@@ -89,7 +93,10 @@ impl From<Name> for String {
 }
 
 /// The id of an image: a UUID of version 7, so ids sort by the time at which they were made.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[schemars(with = "String")]
 #[serde(transparent)]
 pub struct ImageId(Uuid);
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::{ImageId, Name};
@@ -20,7 +21,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub const RECORD_FILE: &str = "image.json";
 
 /// The record of one image.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageRecord {
     /// [`SCHEMA_VERSION`] of the program that wrote the record.
     pub schema: u32,
@@ -61,7 +62,7 @@ pub struct ImageRecord {
 
 /// Paths of the artifacts: relative to the image's directory when it is managed, else absolute. An
 /// artifact that the image does not have is absent.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Artifacts {
     /// The root filesystem.
     pub rootfs: PathBuf,
@@ -95,7 +96,7 @@ impl Artifacts {
 }
 
 /// Sizes in bytes.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sizes {
     /// The length of the root filesystem's file, holes included.
     pub rootfs_bytes: u64,

@@ -64,6 +64,21 @@ pub enum TarInput {
     Stdin,
 }
 
+impl LocalName {
+    /// The path of the layout or archive; none where it is standard input.
+    pub fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Layout { directory, .. } => Some(directory),
+            Self::OciArchive { file, .. }
+            | Self::DockerArchive { file, .. }
+            | Self::RootfsTar(file) => match file {
+                TarInput::File(path) => Some(path),
+                TarInput::Stdin => None,
+            },
+        }
+    }
+}
+
 impl SourceName {
     /// Parses what a user typed.
     ///

@@ -1,0 +1,304 @@
+//! The operations on images.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+
+use super::kernel::KernelParameters;
+use super::{Context, Operation, SourceParameters, Watch};
+use crate::error::Error;
+use crate::image::{
+    self, BootConfig, Machine, Made, Observer, PackagesRequest, Pipeline, PullRequest,
+    RegisterRequest, Report, Vmm,
+};
+use crate::progress::Forward;
+use crate::store::{Image, ImageId, Name, Store};
+
+/// Pulls an image into the store, ready to boot.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImagePull {
+    /// The image.
+    #[serde(flatten)]
+    pub source: SourceParameters,
+    /// Name of the image; the repository's last component and the tag where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// Size of the filesystem in bytes; 1.25 × content and at least 1 GiB where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// File that lists the packages, in place of the package database in the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packages_path: Option<PathBuf>,
+    /// Features to put on record with the packages, such as `docker`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<Name>,
+    /// The kernel to boot with.
+    #[serde(flatten)]
+    pub kernel: KernelParameters,
+}
+
+impl Operation for ImagePull {
+    const METHOD: &'static str = "image.pull";
+    const LONG: bool = true;
+    type Reply = ImageMade;
+
+    fn run(self, context: &Context, watch: &Watch) -> Result<ImageMade, Error> {
+        self.source.check(context)?;
+        context.check_path("packages_path", self.packages_path.as_ref())?;
+        let config = || Ok(context.config.clone());
+        let (source, options) = self.source.open_options(&context.spool_dir, config)?;
+        let request = PullRequest {
+            name: self.name,
+            kernel: self.kernel.request(context)?,
+            size: self.size_bytes,
+            platform: options.platform.clone(),
+            packages: PackagesRequest {
+                list: self.packages_path,
+                features: self.features.into_iter().map(String::from).collect(),
+            },
+            ..PullRequest::new(source)
+        };
+        let pipeline = Pipeline {
+            runtime: Handle::current(),
+            options,
+            progress: Forward::to(watch.progress.clone()),
+            cancellation: watch.cancellation.clone(),
+        };
+        let store = context.store();
+        let made = image::pull(&store, &context.catalog(), &request, &pipeline, watch)?;
+        ImageMade::of(&store, made)
+    }
+}
+
+impl Observer for Watch {
+    fn is_cancelled(&self) -> bool {
+        self.cancellation.is_cancelled()
+    }
+}
+
+/// An image that was made or changed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageMade {
+    /// Everything there is to know of it.
+    pub image: Report,
+    /// What the user should know, and what did not keep the image from being made.
+    pub warnings: Vec<String>,
+}
+
+impl ImageMade {
+    fn of(store: &Store, made: Made) -> Result<Self, Error> {
+        Ok(Self {
+            image: image::show(store, &made.image.record().id.to_string())?,
+            warnings: made.warnings,
+        })
+    }
+}
+
+/// Records an image whose files stay where they are.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageRegister {
+    /// Name of the image.
+    pub name: Name,
+    /// Root filesystem: a file or a block device.
+    pub rootfs_path: PathBuf,
+    /// File from which work disks of VMs are seeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_seed_path: Option<PathBuf>,
+    /// The kernel to boot with.
+    #[serde(flatten)]
+    pub kernel: KernelParameters,
+}
+
+impl Operation for ImageRegister {
+    const METHOD: &'static str = "image.register";
+    type Reply = ImageMade;
+
+    fn run(self, context: &Context, _: &Watch) -> Result<ImageMade, Error> {
+        context.check_path("rootfs_path", Some(&self.rootfs_path))?;
+        context.check_path("work_seed_path", self.work_seed_path.as_ref())?;
+        let request = RegisterRequest {
+            name: self.name,
+            rootfs: self.rootfs_path,
+            work_seed: self.work_seed_path,
+            kernel: self.kernel.request(context)?,
+        };
+        let store = context.store();
+        let made = image::register(&store, &context.catalog(), &request)?;
+        ImageMade::of(&store, made)
+    }
+}
+
+/// Copies the files of a registered image into the store.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImagePromote {
+    /// Image: its name, or the beginning of its id.
+    pub image: String,
+}
+
+impl Operation for ImagePromote {
+    const METHOD: &'static str = "image.promote";
+    const LONG: bool = true;
+    type Reply = ImageMade;
+
+    fn run(self, context: &Context, watch: &Watch) -> Result<ImageMade, Error> {
+        let store = context.store();
+        let made = image::promote(&store, &self.image, watch)?;
+        ImageMade::of(&store, made)
+    }
+}
+
+/// Lists the images.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageList {}
+
+/// The images of the store.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageListed {
+    /// The images, oldest first.
+    pub images: Vec<Image>,
+    /// Images whose records cannot be read, oldest first.
+    pub unreadable: Vec<UnreadableImage>,
+}
+
+/// An image whose record cannot be read.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct UnreadableImage {
+    /// The id by the name of the directory.
+    pub id: ImageId,
+    /// The image's name, as far as the record tells.
+    pub name: Option<Name>,
+    /// What is wrong.
+    pub error: String,
+}
+
+impl Operation for ImageList {
+    const METHOD: &'static str = "image.list";
+    type Reply = ImageListed;
+
+    fn run(self, context: &Context, _: &Watch) -> Result<ImageListed, Error> {
+        let listing = context.store().list()?;
+        Ok(ImageListed {
+            images: listing.images,
+            unreadable: listing
+                .unreadable
+                .into_iter()
+                .map(|one| UnreadableImage {
+                    id: one.id,
+                    name: one.name,
+                    error: one.error.to_string(),
+                })
+                .collect(),
+        })
+    }
+}
+
+/// Tells what is known of an image, and looks at its files.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageShow {
+    /// Image: its name, or the beginning of its id.
+    pub image: String,
+}
+
+impl Operation for ImageShow {
+    const METHOD: &'static str = "image.show";
+    type Reply = Report;
+
+    fn run(self, context: &Context, _: &Watch) -> Result<Report, Error> {
+        image::show(&context.store(), &self.image)
+    }
+}
+
+/// Gives an image another name.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageRename {
+    /// Image: its name, or the beginning of its id.
+    pub image: String,
+    /// Its new name.
+    pub name: Name,
+}
+
+impl Operation for ImageRename {
+    const METHOD: &'static str = "image.rename";
+    type Reply = ImageMade;
+
+    fn run(self, context: &Context, _: &Watch) -> Result<ImageMade, Error> {
+        let store = context.store();
+        let made = Made {
+            image: store.rename(&self.image, &self.name)?,
+            warnings: Vec::new(),
+        };
+        ImageMade::of(&store, made)
+    }
+}
+
+/// Removes images. All are looked up before the first is removed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageRemove {
+    /// Images: their names, or the beginnings of their ids.
+    pub images: Vec<String>,
+}
+
+/// The images that were removed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImagesRemoved {
+    /// Their ids.
+    pub removed: Vec<ImageId>,
+}
+
+impl Operation for ImageRemove {
+    const METHOD: &'static str = "image.remove";
+    type Reply = ImagesRemoved;
+
+    fn run(self, context: &Context, _: &Watch) -> Result<ImagesRemoved, Error> {
+        Ok(ImagesRemoved {
+            removed: image::remove(&context.store(), &self.images)?,
+        })
+    }
+}
+
+/// Makes what a VMM needs to boot an image.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageBootConfig {
+    /// Image: its name, or the beginning of its id.
+    pub image: String,
+    /// Virtual machine monitor.
+    pub vmm: Vmm,
+    /// Memory of the machine in MiB, at least 16.
+    #[serde(default = "default_memory")]
+    pub memory_mib: u64,
+    /// Processors of the machine, 1 to 1024.
+    #[serde(default = "default_cpus")]
+    pub cpus: u32,
+}
+
+fn default_memory() -> u64 {
+    Machine::default().memory_mib
+}
+
+fn default_cpus() -> u32 {
+    Machine::default().cpus
+}
+
+/// What boots an image.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageBootConfigured {
+    /// A configuration file, or a program and its arguments.
+    #[serde(flatten)]
+    pub config: BootConfig,
+    /// What cannot be told.
+    pub warnings: Vec<String>,
+}
+
+impl Operation for ImageBootConfig {
+    const METHOD: &'static str = "image.boot_config";
+    type Reply = ImageBootConfigured;
+
+    fn run(self, context: &Context, _: &Watch) -> Result<ImageBootConfigured, Error> {
+        let machine = Machine::new(self.memory_mib, self.cpus)?;
+        let image = context.store().find(&self.image)?;
+        let (config, warnings) = image::boot_config(&image, self.vmm, machine)?;
+        Ok(ImageBootConfigured { config, warnings })
+    }
+}
