@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod boot;
 pub mod config;
+pub mod daemon;
 pub mod error;
 pub mod flatten;
 pub mod image;

@@ -1,0 +1,280 @@
+//! One client: its lines in, our lines out, and every call a task.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use oci_flatten::flatten::CancellationToken;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::codec::{AnyDelimiterCodec, AnyDelimiterCodecError, FramedRead};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::methods::Job;
+use super::progress::Notifier;
+use super::protocol::{Call, LINE_LIMIT, Refusal, answer, parse};
+use super::server::Shared;
+use crate::error::{Error, ErrorKind};
+use crate::operation::Watch;
+
+/// Calls in flight of those that are answered soon; further ones are not read until one is answered.
+const QUICK_LIMIT: usize = 8;
+
+/// Calls in flight of those that may take long; further ones are refused, so that a client can always
+/// cancel what it has begun.
+const LONG_LIMIT: usize = 64;
+
+/// Lines that wait to be written.
+const LINES: usize = 8;
+
+/// How long a client may leave a line unread.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a client that sends no more is looked at for being gone altogether.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Serves a client until it is gone or `cancellation` is cancelled; what still runs then is cancelled.
+pub(super) async fn serve(
+    stream: UnixStream,
+    shared: Arc<Shared>,
+    cancellation: CancellationToken,
+) {
+    let (read, write) = stream.into_split();
+    let (lines, waiting) = mpsc::channel(LINES);
+    let writer = tokio::spawn(write_lines(write, waiting, cancellation.clone()));
+    let connection = Connection {
+        shared,
+        lines,
+        calls: TaskTracker::new(),
+        quick: Arc::new(Semaphore::new(QUICK_LIMIT)),
+        long: Arc::new(Semaphore::new(LONG_LIMIT)),
+        cancellation,
+    };
+    let mut input = FramedRead::new(read, delimited());
+    let reading = connection.read(&mut input);
+    tokio::select! {
+        () = reading => {}
+        () = connection.cancellation.cancelled() => {}
+    }
+    connection.calls.close();
+    tokio::select! {
+        () = connection.calls.wait() => {}
+        () = hang_up(input.get_ref()) => connection.cancellation.cancel(),
+    }
+    connection.calls.wait().await;
+    // With the last sender the writer ends, when it has written what waits.
+    drop(connection);
+    let _ = writer.await;
+}
+
+fn delimited() -> AnyDelimiterCodec {
+    AnyDelimiterCodec::new_with_max_length(b"\n".to_vec(), b"\n".to_vec(), LINE_LIMIT)
+}
+
+/// Returns when the peer has closed its end altogether: one that has only said all it has to say still
+/// waits for answers.
+async fn hang_up(stream: &OwnedReadHalf) {
+    loop {
+        let mut watched = [PollFd::new(stream.as_ref(), PollFlags::empty())];
+        let at_once = Timespec::default();
+        let gone = match poll(&mut watched, Some(&at_once)) {
+            Ok(_) => watched[0]
+                .revents()
+                .intersects(PollFlags::HUP | PollFlags::ERR),
+            Err(_) => false,
+        };
+        if gone {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Writes lines until there are no more; a client that does not read, or is gone, ends the connection.
+async fn write_lines(
+    mut write: OwnedWriteHalf,
+    mut waiting: mpsc::Receiver<String>,
+    cancellation: CancellationToken,
+) {
+    while let Some(line) = waiting.recv().await {
+        let written = tokio::time::timeout(PATIENCE, write.write_all(line.as_bytes())).await;
+        if !matches!(written, Ok(Ok(()))) {
+            break;
+        }
+    }
+    cancellation.cancel();
+}
+
+struct Connection {
+    shared: Arc<Shared>,
+    lines: mpsc::Sender<String>,
+    calls: TaskTracker,
+    quick: Arc<Semaphore>,
+    long: Arc<Semaphore>,
+    cancellation: CancellationToken,
+}
+
+impl Connection {
+    async fn read(&self, input: &mut FramedRead<OwnedReadHalf, AnyDelimiterCodec>) {
+        while let Some(line) = input.next().await {
+            match line {
+                Ok(line) if line.iter().all(u8::is_ascii_whitespace) => {}
+                Ok(line) => self.take(&line).await,
+                Err(AnyDelimiterCodecError::MaxChunkLengthExceeded) => {
+                    let message = format!("a line is longer than {LINE_LIMIT} bytes (limit)");
+                    self.refuse(&Value::Null, Refusal::InvalidRequest(message))
+                        .await;
+                    // What follows would be the rest of it.
+                    return;
+                }
+                Err(AnyDelimiterCodecError::Io(_)) => return,
+            }
+        }
+    }
+
+    /// Begins the call of a line, or refuses it.
+    async fn take(&self, line: &[u8]) {
+        let (call, place, long, job) = match self.prepare(line).await {
+            Ok(prepared) => prepared,
+            Err((Some(id), refusal)) => return self.refuse(&id, refusal).await,
+            Err((None, _)) => return,
+        };
+        let running = Running {
+            op_id: Uuid::now_v7(),
+            shared: self.shared.clone(),
+            lines: self.lines.clone(),
+            cancellation: self.cancellation.child_token(),
+        };
+        self.calls.spawn(async move {
+            running.run(call, long, job).await;
+            drop(place);
+        });
+    }
+
+    /// Reads a call and finds a place for it. A refusal comes with the id to answer, if any.
+    async fn prepare(
+        &self,
+        line: &[u8],
+    ) -> Result<(Call, OwnedSemaphorePermit, bool, Job), (Option<Value>, Refusal)> {
+        let mut call = parse(line).map_err(|(id, refusal)| (Some(id), refusal))?;
+        let params = std::mem::take(&mut call.params);
+        let prepared = self.shared.methods.prepare(&call.method, params);
+        let (method, job) = match prepared {
+            Ok((method, job)) => (method, job),
+            Err(refusal) => return Err((call.id, refusal)),
+        };
+        let place = match method.long {
+            true => self.long.clone().try_acquire_owned().ok(),
+            false => self.quick.clone().acquire_owned().await.ok(),
+        };
+        match place {
+            Some(place) => Ok((call, place, method.long, job)),
+            None => {
+                let message =
+                    format!("{LONG_LIMIT} operations of this connection run, which is the limit");
+                Err((call.id, Refusal::Busy(message)))
+            }
+        }
+    }
+
+    async fn refuse(&self, id: &Value, refusal: Refusal) {
+        let op_id = Uuid::now_v7();
+        let (kind, message) = (refusal.kind().code(), refusal.message());
+        self.shared
+            .log(op_id, &format!("refused {kind}: {message}"));
+        // The client may be gone.
+        let _ = self.lines.send(answer(id, op_id, Err(refusal))).await;
+    }
+}
+
+/// A call on its way.
+struct Running {
+    op_id: Uuid,
+    shared: Arc<Shared>,
+    lines: mpsc::Sender<String>,
+    cancellation: CancellationToken,
+}
+
+impl Running {
+    async fn run(self, call: Call, long: bool, job: Job) {
+        let begun = Instant::now();
+        self.shared
+            .log(self.op_id, &format!("begins {}", call.method));
+        let id = call.id.clone().unwrap_or(Value::Null);
+        let notifier = call
+            .progress
+            .then(|| Notifier::start(id.clone(), self.op_id, self.lines.clone()));
+        let watch = match &notifier {
+            Some(notifier) => Watch {
+                progress: notifier.observer(),
+                cancellation: self.cancellation.clone(),
+            },
+            None => Watch::silent(self.cancellation.clone()),
+        };
+        let outcome = self.execute(&call.method, long, job, watch).await;
+        let how = match &outcome {
+            Ok(_) => "ends well".to_owned(),
+            Err(refusal) => format!("ends {}: {}", refusal.kind().code(), refusal.message()),
+        };
+        let seconds = begun.elapsed().as_secs_f64();
+        self.shared
+            .log(self.op_id, &format!("{how} after {seconds:.3} s"));
+        if let Some(notifier) = notifier {
+            notifier.finish().await;
+        }
+        if call.id.is_some() {
+            // The client may be gone.
+            let _ = self.lines.send(answer(&id, self.op_id, outcome)).await;
+        }
+    }
+
+    async fn execute(
+        &self,
+        method: &str,
+        long: bool,
+        job: Job,
+        watch: Watch,
+    ) -> Result<Value, Refusal> {
+        let listed = long.then(|| {
+            let cancellation = self.cancellation.clone();
+            let operations = &self.shared.operations;
+            operations.begin(self.op_id, method, cancellation)
+        });
+        let turn = match &listed {
+            Some(listed) => {
+                let turn = tokio::select! {
+                    biased;
+                    () = self.cancellation.cancelled() => return Err(interrupted()),
+                    turn = self.shared.running.acquire() => turn.ok(),
+                };
+                listed.runs();
+                turn
+            }
+            None => None,
+        };
+        let shared = self.shared.clone();
+        let worked = tokio::task::spawn_blocking(move || job(&shared, &watch)).await;
+        drop((listed, turn));
+        match worked {
+            Ok(outcome) => outcome.map_err(Refusal::Failed),
+            Err(panic) => {
+                self.shared.log(self.op_id, &format!("panicked: {panic}"));
+                Err(Refusal::Internal(
+                    "the daemon failed; its log has more".into(),
+                ))
+            }
+        }
+    }
+}
+
+fn interrupted() -> Refusal {
+    Refusal::Failed(Error::new(
+        ErrorKind::Interrupted,
+        "interrupted before it had begun",
+    ))
+}

@@ -1,0 +1,307 @@
+//! Every method by name, and the document that describes them all.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::operations::RunningOperation;
+use super::protocol::{OP_ID, PROGRESS, Refusal};
+use super::server::Shared;
+use crate::error::{Error, ErrorKind};
+use crate::operation::{self, Operation, Watch};
+use crate::progress::ProgressEvent;
+
+/// What a call comes to: run on a thread that may block.
+pub(super) type Job = Box<dyn FnOnce(&Shared, &Watch) -> Result<Value, Error> + Send>;
+
+/// A method.
+pub(super) struct Method {
+    /// Whether it may take long.
+    pub(super) long: bool,
+    summary: String,
+    parameters: Map<String, Value>,
+    required: Vec<String>,
+    reply: Value,
+    prepare: Box<dyn Fn(Value) -> Result<Job, serde_json::Error> + Send + Sync>,
+}
+
+/// All methods.
+pub(super) struct Methods {
+    by_name: BTreeMap<&'static str, Method>,
+    schemas: Value,
+}
+
+/// Tells about the daemon and where it works.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct SystemInfo {}
+
+/// The daemon and where it works.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct System {
+    /// Version of the program.
+    version: String,
+    /// Process id.
+    pid: u32,
+    /// When it was started: RFC 3339 in UTC.
+    started: String,
+    /// Folder of the images.
+    images: String,
+    /// Folder of the kernels.
+    kernels: String,
+    /// Folder of the layer cache.
+    cache: String,
+    /// Open connections.
+    connections: usize,
+}
+
+/// Lists the operations that run now.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct OpList {}
+
+/// The operations that run now.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct OpListed {
+    /// The operations, oldest first, without this one.
+    operations: Vec<RunningOperation>,
+}
+
+/// Tells an operation to end; what it had half-made is removed before its own call is answered.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(super) struct OpCancel {
+    /// The operation.
+    pub(super) op_id: String,
+}
+
+/// The operation was told.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct OpCancelled {
+    /// The operation.
+    cancelled: String,
+}
+
+/// Describes every method in the form of <https://spec.open-rpc.org>.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct RpcDiscover {}
+
+impl Methods {
+    /// All there are.
+    pub(super) fn all() -> Self {
+        let settings = SchemaSettings::draft2020_12().with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+            settings.meta_schema = None;
+        });
+        let mut table = Table {
+            by_name: BTreeMap::new(),
+            generator: settings.into_generator(),
+        };
+        table.operation::<operation::ImagePull>();
+        table.operation::<operation::ImageRegister>();
+        table.operation::<operation::ImagePromote>();
+        table.operation::<operation::ImageList>();
+        table.operation::<operation::ImageShow>();
+        table.operation::<operation::ImageRename>();
+        table.operation::<operation::ImageRemove>();
+        table.operation::<operation::ImageBootConfig>();
+        table.operation::<operation::KernelImport>();
+        table.operation::<operation::KernelList>();
+        table.operation::<operation::KernelShow>();
+        table.operation::<operation::KernelRemove>();
+        table.operation::<operation::CacheShow>();
+        table.operation::<operation::CacheVerify>();
+        table.operation::<operation::CachePrune>();
+        table.server("system.info", |_: SystemInfo, shared| Ok(shared.describe()));
+        table.server("op.list", |_: OpList, shared| {
+            let operations = shared.operations.list();
+            Ok(OpListed { operations })
+        });
+        table.server(OP_CANCEL, |request: OpCancel, shared| {
+            shared.operations.cancel(&request.op_id)?;
+            Ok(OpCancelled {
+                cancelled: request.op_id,
+            })
+        });
+        table.server("rpc.discover", |_: RpcDiscover, shared| {
+            Ok(shared.methods.discover())
+        });
+        table.generator.subschema_for::<ProgressEvent>();
+        Self {
+            by_name: table.by_name,
+            schemas: Value::Object(table.generator.take_definitions(true)),
+        }
+    }
+
+    /// Finds the method of a call and reads its parameters.
+    pub(super) fn prepare(
+        &self,
+        name: &str,
+        params: Map<String, Value>,
+    ) -> Result<(&Method, Job), Refusal> {
+        let Some(method) = self.by_name.get(name) else {
+            let message =
+                format!("there is no method {name:?}; rpc.discover lists those there are");
+            return Err(Refusal::UnknownMethod(message));
+        };
+        let unknown = params
+            .keys()
+            .find(|key| !method.parameters.contains_key(*key));
+        if let Some(unknown) = unknown {
+            let known: Vec<&str> = method.parameters.keys().map(String::as_str).collect();
+            return Err(Refusal::InvalidParams(format!(
+                "{name} has no parameter {unknown:?}; it has {}",
+                known.join(", ")
+            )));
+        }
+        let job = (method.prepare)(Value::Object(params))
+            .map_err(|error| Refusal::InvalidParams(format!("parameters of {name}: {error}")))?;
+        Ok((method, job))
+    }
+
+    /// The description of all methods.
+    fn discover(&self) -> Value {
+        let methods: Vec<Value> = self
+            .by_name
+            .iter()
+            .map(|(name, method)| method.describe(name))
+            .collect();
+        let kinds: Vec<Value> = ErrorKind::ALL
+            .iter()
+            .map(|kind| json!({ "code": kind.exit_code(), "message": kind.code() }))
+            .collect();
+        json!({
+            "openrpc": "1.3.2",
+            "info": { "title": "banger", "version": env!("CARGO_PKG_VERSION") },
+            "methods": methods,
+            "components": { "schemas": self.schemas, "errors": kinds },
+        })
+    }
+}
+
+/// The method that ends another; the client knows it too.
+pub(super) const OP_CANCEL: &str = "op.cancel";
+
+impl Method {
+    fn describe(&self, name: &str) -> Value {
+        let params: Vec<Value> = self
+            .parameters
+            .iter()
+            .map(|(name, schema)| {
+                json!({ "name": name, "required": self.required.contains(name), "schema": schema })
+            })
+            .collect();
+        json!({
+            "name": name,
+            "summary": self.summary,
+            "paramStructure": "by-name",
+            "params": params,
+            "result": { "name": "reply", "schema": self.reply },
+        })
+    }
+}
+
+struct Table {
+    by_name: BTreeMap<&'static str, Method>,
+    generator: SchemaGenerator,
+}
+
+impl Table {
+    fn operation<O: Operation>(&mut self) {
+        let prepare = |params| {
+            let operation: O = serde_json::from_value(params)?;
+            Ok(job(move |shared, watch| {
+                operation.run(&shared.context, watch)
+            }))
+        };
+        self.add::<O, O::Reply>(O::METHOD, O::LONG, Box::new(prepare));
+    }
+
+    /// A method of the daemon itself.
+    fn server<P, R>(&mut self, name: &'static str, run: fn(P, &Shared) -> Result<R, Error>)
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        R: Serialize + JsonSchema + 'static,
+    {
+        let prepare = move |params| {
+            let request: P = serde_json::from_value(params)?;
+            Ok(job(move |shared, _| run(request, shared)))
+        };
+        self.add::<P, R>(name, false, Box::new(prepare));
+    }
+
+    fn add<P: JsonSchema, R: JsonSchema>(
+        &mut self,
+        name: &'static str,
+        long: bool,
+        prepare: Box<dyn Fn(Value) -> Result<Job, serde_json::Error> + Send + Sync>,
+    ) {
+        let schema = P::json_schema(&mut self.generator);
+        let text =
+            |schema: &Schema, key: &str| schema.get(key).and_then(Value::as_str).map(str::to_owned);
+        let mut parameters = match schema.get("properties") {
+            Some(Value::Object(properties)) => properties.clone(),
+            _ => Map::new(),
+        };
+        let progress = json!({
+            "type": "boolean",
+            "default": false,
+            "description": "Whether progress is told, by notifications.",
+        });
+        parameters.insert(PROGRESS.into(), progress);
+        let required = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .map(|names| {
+                let names = names.iter().filter_map(Value::as_str);
+                names.map(str::to_owned).collect()
+            });
+        let method = Method {
+            long,
+            summary: text(&schema, "description").unwrap_or_default(),
+            parameters,
+            required: required.unwrap_or_default(),
+            reply: with_op_id(self.generator.subschema_for::<R>()),
+            prepare,
+        };
+        self.by_name.insert(name, method);
+    }
+}
+
+/// Every result names its operation, beside the members of the reply.
+fn with_op_id(reply: Schema) -> Value {
+    let op_id = json!({ "type": "string", "description": "The operation." });
+    json!({
+        "allOf": [reply, {
+            "type": "object",
+            "properties": { OP_ID: op_id },
+            "required": [OP_ID],
+        }],
+    })
+}
+
+fn job<R: Serialize>(
+    run: impl FnOnce(&Shared, &Watch) -> Result<R, Error> + Send + 'static,
+) -> Job {
+    Box::new(move |shared, watch| {
+        serde_json::to_value(run(shared, watch)?).map_err(|error| {
+            Error::new(ErrorKind::Failure, "write the reply as JSON").with_source(error)
+        })
+    })
+}
+
+impl Shared {
+    fn describe(&self) -> System {
+        let places = &self.context.config.places;
+        System {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            started: self.started.clone(),
+            images: places.images.display().to_string(),
+            kernels: places.kernels.display().to_string(),
+            cache: places.cache.display().to_string(),
+            connections: self.connections(),
+        }
+    }
+}

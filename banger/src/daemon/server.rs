@@ -1,0 +1,158 @@
+//! The accept loop: takes connections, and ends them all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci_flatten::flatten::CancellationToken;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::connection;
+use super::methods::Methods;
+use super::operations::Operations;
+use super::protocol::{Refusal, answer};
+use super::socket::Socket;
+use crate::error::Error;
+use crate::operation::Context;
+use crate::store::now;
+
+/// Connections at once.
+const CONNECTION_LIMIT: usize = 1000;
+
+/// Operations at once, of those that may take long; further ones wait. Each decodes on a core of its own.
+const RUNNING_LIMIT: usize = 16;
+
+/// How long the rest may take once the daemon is told to stop.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Takes the lines of the daemon's log.
+pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) context: Context,
+    pub(super) methods: Methods,
+    pub(super) operations: Arc<Operations>,
+    pub(super) running: Semaphore,
+    pub(super) log: Log,
+    pub(super) started: String,
+    open: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// Open connections.
+    pub(super) fn connections(&self) -> usize {
+        CONNECTION_LIMIT - self.open.available_permits()
+    }
+
+    /// Writes a line of the log.
+    pub(super) fn log(&self, op_id: Uuid, text: &str) {
+        (self.log)(&format!("op_id={op_id} {text}"));
+    }
+}
+
+/// Serves `socket` until `stop` is cancelled. Then what runs is cancelled too, is answered, and has ten
+/// seconds to end. Must be called within a tokio runtime of the multi-threaded kind.
+///
+/// Only peers of the daemon's own user, and root, are served.
+///
+/// # Errors
+///
+/// The socket cannot be served, or the store cannot be swept of what a killed run has left.
+pub async fn serve(
+    socket: Socket,
+    context: Context,
+    log: Log,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let failed = |error| Error::io("serve the socket", error);
+    let listener = UnixListener::from_std(socket.listener().map_err(failed)?).map_err(failed)?;
+    let daemon = Uuid::now_v7();
+    let shared = Arc::new(Shared {
+        context,
+        methods: Methods::all(),
+        operations: Arc::default(),
+        running: Semaphore::new(RUNNING_LIMIT),
+        log,
+        started: now(),
+        open: Arc::new(Semaphore::new(CONNECTION_LIMIT)),
+    });
+    let store = shared.context.store();
+    if store.path().exists() {
+        store.sweep()?;
+    }
+    shared.log(daemon, &format!("listens on {socket}"));
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => admit(stream, &shared, &connections, &stop, daemon),
+            // Out of descriptors, or the peer is gone again: others may still be served.
+            Err(error) => {
+                shared.log(daemon, &format!("accept: {error}"));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    // Nobody is to wait for a daemon that has stopped listening.
+    drop(listener);
+    drop(socket);
+    connections.close();
+    let ended = tokio::time::timeout(DEADLINE, connections.wait()).await;
+    let how = ended.map_or("stopped at its deadline", |()| "stopped");
+    shared.log(daemon, how);
+    Ok(())
+}
+
+fn admit(
+    stream: UnixStream,
+    shared: &Arc<Shared>,
+    connections: &TaskTracker,
+    stop: &CancellationToken,
+    daemon: Uuid,
+) {
+    match check(&stream, shared) {
+        Ok(permit) => {
+            let serving = connection::serve(stream, shared.clone(), stop.child_token());
+            connections.spawn(async move {
+                serving.await;
+                drop(permit);
+            });
+        }
+        Err(why) => {
+            shared.log(daemon, &format!("refused a connection: {why}"));
+            connections.spawn(refuse(stream, why));
+        }
+    }
+}
+
+/// Whether the peer may be served.
+fn check(stream: &UnixStream, shared: &Shared) -> Result<OwnedSemaphorePermit, String> {
+    let own = rustix::process::geteuid().as_raw();
+    match stream.peer_cred() {
+        Ok(peer) if peer.uid() == own || peer.uid() == 0 => {}
+        Ok(peer) => {
+            return Err(format!(
+                "user {} is not user {own}, whom this serves",
+                peer.uid()
+            ));
+        }
+        Err(error) => return Err(format!("the peer is unknown: {error}")),
+    }
+    let permit = shared.open.clone().try_acquire_owned();
+    permit.map_err(|_| format!("{CONNECTION_LIMIT} connections are open, which is the limit"))
+}
+
+async fn refuse(mut stream: UnixStream, why: String) {
+    let line = answer(&Value::Null, Uuid::now_v7(), Err(Refusal::Busy(why)));
+    let telling = stream.write_all(line.as_bytes());
+    // The peer may be gone, and need not read.
+    let _ = tokio::time::timeout(Duration::from_secs(1), telling).await;
+}

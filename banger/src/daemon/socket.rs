@@ -1,0 +1,215 @@
+//! The listener: bound, taken over where it is stale, or inherited.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use listenfd::ListenFd;
+
+use crate::error::{Error, ErrorKind};
+
+/// Bytes of a socket's path, one of them for the name that it has before it is complete (unix(7) has
+/// 108, the last of them zero).
+const PATH_LIMIT: usize = 106;
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Socket {
+    listener: UnixListener,
+    bound: Option<Bound>,
+}
+
+/// A socket of our own making, which goes when we go.
+#[derive(Debug)]
+struct Bound {
+    path: PathBuf,
+    /// Device and inode: what is at the path later may be another's.
+    identity: (u64, u64),
+    /// Held for as long as we listen.
+    _lock: File,
+}
+
+impl Socket {
+    /// Binds `path`, for this user alone, and makes its folder. A socket on which nobody answers any
+    /// more is replaced in one step.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Exists`] where another daemon listens, or something else has the path;
+    /// [`ErrorKind::Usage`] for a path that is too long for a socket; the folder cannot be written.
+    pub fn bind(path: &Path) -> Result<Self, Error> {
+        let length = path.as_os_str().as_bytes().len();
+        if length > PATH_LIMIT {
+            let message = format!(
+                "the socket's path is {length} bytes (limit {PATH_LIMIT}): {}",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        if let Some(folder) = path.parent() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
+                .map_err(|error| Error::io(format!("make {}", folder.display()), error))?;
+        }
+        let lock = lock(path)?;
+        refuse_occupied(path)?;
+        let failed = |error| Error::io(format!("listen on {}", path.display()), error);
+        // Bound under a name of its own, so that nobody meets it before its mode is set.
+        let mut name = path.as_os_str().to_owned();
+        name.push("~");
+        let unfinished = PathBuf::from(name);
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&unfinished).map_err(failed)?;
+        fs::set_permissions(&unfinished, Permissions::from_mode(0o600)).map_err(failed)?;
+        let identity = identity(&unfinished).map_err(failed)?;
+        fs::rename(&unfinished, path).map_err(failed)?;
+        Ok(Self {
+            listener,
+            bound: Some(Bound {
+                path: path.to_owned(),
+                identity,
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// The socket that systemd hands over (sd_listen_fds(3)); none where it hands none.
+    ///
+    /// # Errors
+    ///
+    /// What is handed over is no listening unix socket.
+    pub fn inherited() -> Result<Option<Self>, Error> {
+        let listener = ListenFd::from_env()
+            .take_unix_listener(0)
+            .map_err(|error| Error::io("take the socket that was handed over", error))?;
+        Ok(listener.map(|listener| Self {
+            listener,
+            bound: None,
+        }))
+    }
+
+    /// The listener, as asynchronous runtimes want it.
+    pub(super) fn listener(&self) -> io::Result<UnixListener> {
+        let listener = self.listener.try_clone()?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    }
+}
+
+impl fmt::Display for Socket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.bound {
+            Some(bound) => bound.path.display().fmt(formatter),
+            None => formatter.write_str("an inherited socket"),
+        }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            // The next daemon takes over what cannot be removed.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
+/// Holds the right to the path. The lock goes with the process, however it ends; its file stays.
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let failed = |error| Error::io(format!("lock {}", name.display()), error);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&name)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(occupied(path, "another daemon listens there")),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Refuses a path at which there is something else than a stale socket.
+fn refuse_occupied(path: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io(format!("read {}", path.display()), error)),
+        Ok(found) if !found.file_type().is_socket() => Err(occupied(path, "it is no socket")),
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => Err(occupied(path, "another program listens there")),
+            Err(_) => Ok(()),
+        },
+    }
+}
+
+fn occupied(path: &Path, why: &str) -> Error {
+    Error::new(
+        ErrorKind::Exists,
+        format!("{} is taken: {why}", path.display()),
+    )
+    .with_hint("stop it first, or give another --socket")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_socket_is_taken_over_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/banger.sock");
+        fs::create_dir(folder.path().join("run")).unwrap();
+        drop(UnixListener::bind(&path).unwrap());
+        let socket = Socket::bind(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        UnixStream::connect(&path).unwrap();
+        let error = Socket::bind(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Exists);
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_not_ours_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        fs::write(&path, "precious").unwrap();
+        let error = Socket::bind(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Exists);
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        fs::remove_file(&path).unwrap();
+        let other = UnixListener::bind(&path).unwrap();
+        assert_eq!(Socket::bind(&path).unwrap_err().kind(), ErrorKind::Exists);
+        drop(other);
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_refused_by_its_length() {
+        let path = Path::new("/tmp").join("s".repeat(PATH_LIMIT));
+        let error = Socket::bind(&path).unwrap_err();
+        assert!(
+            error.to_string().contains("111 bytes (limit 106)"),
+            "{error}"
+        );
+    }
+}
