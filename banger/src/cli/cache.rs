@@ -1,17 +1,17 @@
 //! `banger cache`: what is kept of pulled images, and how it is checked and cleared.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use banger::operation::{
+    CacheContents, CachePrune, CachePruned, CacheShow, CacheVerified, CacheVerify,
+};
 use banger::size::{format_count, format_size, parse_size};
 use banger::{Error, ErrorKind};
 use clap::Subcommand;
-use oci_flatten::cache::{Cache, Contents, PrunePolicy, Pruned, Verified};
-use oci_flatten::flatten::CancellationToken;
-use serde_json::{Value, json};
 
-use super::source::here;
+use super::backend::Backend;
 use super::table::{fields, table};
-use super::{Format, Global, interrupt, report};
+use super::{Format, Global, report};
 
 /// Show, verify and prune the cache of pulled layers
 ///
@@ -49,57 +49,27 @@ enum Command {
 
 impl Arguments {
     pub(super) fn run(self, global: &Global) -> Result<(), Error> {
-        let folder = here()?.places.cache;
-        let location = folder.display().to_string();
-        let cache = match Cache::open_existing(&folder)? {
-            Some(cache) => cache,
-            // Looking at a cache should not make one, and an empty one is as good.
-            None => return report_nothing(&self.command, &location, global),
-        };
+        let backend = Backend::of(global)?;
         match self.command {
-            Command::Show => report_contents(&cache.show()?, &location, global),
-            Command::Verify => report_verified(&verify(cache)?, global),
+            Command::Show => report_contents(&backend.call(CacheShow {}, global)?, global),
+            Command::Verify => report_verified(&backend.call(CacheVerify {}, global)?, global),
             Command::Prune {
                 unused_for,
                 keep_size,
                 dry_run,
             } => {
-                let policy = PrunePolicy {
-                    now: SystemTime::now(),
-                    unused_for,
-                    keep_bytes: keep_size,
+                let prune = CachePrune {
+                    unused_for_seconds: unused_for.map(|time| time.as_secs()),
+                    keep_size_bytes: keep_size,
                     dry_run,
                 };
-                report_pruned(&cache.prune(&policy)?, dry_run, global)
+                report_pruned(&backend.call(prune, global)?, global)
             }
         }
     }
 }
 
-fn verify(cache: Cache) -> Result<Verified, Error> {
-    let cancellation = CancellationToken::new();
-    interrupt::run(&cancellation, async {
-        let watched = cancellation.clone();
-        let verify = move || {
-            let verified = cache.verify(|_, _| match watched.is_cancelled() {
-                true => Err(oci_flatten::error::Error::cancelled()),
-                false => Ok(()),
-            });
-            Ok(verified?)
-        };
-        interrupt::blocking(verify).await
-    })
-}
-
-fn report_nothing(command: &Command, location: &str, global: &Global) -> Result<(), Error> {
-    match command {
-        Command::Show => report_contents(&Contents::default(), location, global),
-        Command::Verify => report_verified(&Verified::default(), global),
-        Command::Prune { dry_run, .. } => report_pruned(&Pruned::default(), *dry_run, global),
-    }
-}
-
-fn report_contents(contents: &Contents, location: &str, global: &Global) -> Result<(), Error> {
+fn report_contents(contents: &CacheContents, global: &Global) -> Result<(), Error> {
     match global.format {
         _ if global.quiet => {
             let images = contents.images.iter();
@@ -108,35 +78,36 @@ fn report_contents(contents: &Contents, location: &str, global: &Global) -> Resu
                 .collect();
             report::result(&lines)
         }
-        Format::Text => report::result(&contents_text(contents, location)),
-        Format::Json => report::result_json(&contents_document(contents, location)),
+        Format::Text => report::result(&contents_text(contents)),
+        Format::Json => report::result_json(contents),
     }
 }
 
-fn contents_text(contents: &Contents, location: &str) -> String {
+fn contents_text(contents: &CacheContents) -> String {
     let sum = |count: u64, bytes: u64| format!("{}, {}", format_count(count), format_size(bytes));
     let mut text = fields(&[
-        ("location", location.to_owned()),
+        ("location", contents.location.display().to_string()),
         ("images", format_count(contents.images.len() as u64)),
         ("blobs", sum(contents.blobs, contents.blob_bytes)),
         (
             "leftovers",
-            sum(contents.unreferenced, contents.unreferenced_bytes),
+            sum(contents.leftover_blobs, contents.leftover_bytes),
         ),
-        ("unfinished", sum(contents.partial, contents.partial_bytes)),
+        (
+            "unfinished",
+            sum(contents.unfinished, contents.unfinished_bytes),
+        ),
     ]);
     let rows: Vec<[String; 4]> = contents
         .images
         .iter()
         .map(|image| {
+            let hex = image.digest.split_once(':').map_or("", |(_, hex)| hex);
             [
                 image.reference.clone(),
-                image.digest.hex()[..12].to_owned(),
-                format_size(image.bytes),
-                image
-                    .last_used
-                    .and_then(moment)
-                    .unwrap_or_else(|| "-".into()),
+                hex.chars().take(12).collect(),
+                format_size(image.size_bytes),
+                image.pulled.clone().unwrap_or_else(|| "-".into()),
             ]
         })
         .collect();
@@ -147,74 +118,15 @@ fn contents_text(contents: &Contents, location: &str) -> String {
     text
 }
 
-fn contents_document(contents: &Contents, location: &str) -> Value {
-    let images: Vec<Value> = contents
-        .images
-        .iter()
-        .map(|image| {
-            json!({
-                "reference": image.reference,
-                "digest": image.digest.to_string(),
-                "size_bytes": image.bytes,
-                "missing_blobs": image.missing,
-                "pulled": image.last_used.and_then(moment),
-            })
-        })
-        .collect();
-    json!({
-        "location": location,
-        "images": images,
-        "blobs": contents.blobs,
-        "blob_bytes": contents.blob_bytes,
-        "leftover_blobs": contents.unreferenced,
-        "leftover_bytes": contents.unreferenced_bytes,
-        "unfinished": contents.partial,
-        "unfinished_bytes": contents.partial_bytes,
-    })
-}
-
-fn report_verified(verified: &Verified, global: &Global) -> Result<(), Error> {
-    let corrupt = verified.corrupt.iter();
+fn report_verified(verified: &CacheVerified, global: &Global) -> Result<(), Error> {
     match global.format {
         _ if global.quiet => {
-            let lines: String = corrupt.map(|blob| format!("{}\n", blob.expected)).collect();
+            let corrupt = verified.corrupt.iter();
+            let lines: String = corrupt.map(|blob| format!("{}\n", blob.digest)).collect();
             report::result(&lines)?;
         }
-        Format::Text => {
-            let mut text = format!(
-                "{} blobs read, {}, {} damaged\n",
-                format_count(verified.blobs),
-                format_size(verified.bytes),
-                verified.corrupt.len()
-            );
-            for blob in corrupt {
-                text += &format!("removed {}: found {}\n", blob.expected, blob.found);
-            }
-            for image in &verified.incomplete {
-                let (reference, missing) = (&image.reference, image.missing.len());
-                text += &format!("incomplete {reference}: {missing} blobs to be fetched\n");
-            }
-            report::result(&text)?;
-        }
-        Format::Json => {
-            let corrupt: Vec<Value> = corrupt
-                .map(|blob| json!({"digest": blob.expected.to_string(), "found": blob.found}))
-                .collect();
-            let missing = |image: &oci_flatten::cache::IncompleteImage| -> Vec<String> {
-                image.missing.iter().map(ToString::to_string).collect()
-            };
-            let incomplete: Vec<Value> = verified
-                .incomplete
-                .iter()
-                .map(|image| json!({"reference": image.reference, "missing": missing(image)}))
-                .collect();
-            report::result_json(&json!({
-                "blobs": verified.blobs,
-                "bytes": verified.bytes,
-                "corrupt": corrupt,
-                "incomplete": incomplete,
-            }))?;
-        }
+        Format::Text => report::result(&verified_text(verified))?,
+        Format::Json => report::result_json(verified)?,
     }
     if verified.corrupt.is_empty() {
         return Ok(());
@@ -224,57 +136,50 @@ fn report_verified(verified: &Verified, global: &Global) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Integrity, message).with_hint("the next pull fetches them anew"))
 }
 
-fn report_pruned(pruned: &Pruned, dry_run: bool, global: &Global) -> Result<(), Error> {
+fn verified_text(verified: &CacheVerified) -> String {
+    let mut text = format!(
+        "{} blobs read, {}, {} damaged\n",
+        format_count(verified.blobs),
+        format_size(verified.bytes),
+        verified.corrupt.len()
+    );
+    for blob in &verified.corrupt {
+        let found = report::printable(&blob.found);
+        text += &format!("removed {}: found {found}\n", blob.digest);
+    }
+    for image in &verified.incomplete {
+        let (reference, missing) = (&image.reference, image.missing.len());
+        text += &format!("incomplete {reference}: {missing} blobs to be fetched\n");
+    }
+    text
+}
+
+fn report_pruned(pruned: &CachePruned, global: &Global) -> Result<(), Error> {
     match global.format {
         _ if global.quiet => {
             let removed = pruned.removed.iter();
-            let lines: String = removed
-                .map(|removed| format!("{}\n", removed.name))
-                .collect();
+            let lines: String = removed.map(|file| format!("{}\n", file.digest)).collect();
             report::result(&lines)
         }
         Format::Text => {
-            let verb = if dry_run { "would remove" } else { "removed" };
+            let verb = match pruned.dry_run {
+                true => "would remove",
+                false => "removed",
+            };
             let mut text = String::new();
             for reference in &pruned.images {
                 text += &format!("{verb} {reference}\n");
             }
             let (files, kept) = (pruned.removed.len(), format_size(pruned.kept_bytes));
-            let freed = format_size(pruned.freed_bytes());
+            let freed = format_size(pruned.freed_bytes);
             text += &format!("{verb} {files} files, {freed}; {kept} left\n");
             if pruned.in_use > 0 {
                 text += &format!("{} files are in use and stay\n", pruned.in_use);
             }
             report::result(&text)
         }
-        Format::Json => {
-            let removed: Vec<Value> = pruned
-                .removed
-                .iter()
-                .map(|removed| {
-                    json!({
-                        "digest": removed.name,
-                        "size_bytes": removed.bytes,
-                        "unfinished": removed.partial,
-                    })
-                })
-                .collect();
-            report::result_json(&json!({
-                "dry_run": dry_run,
-                "images": pruned.images,
-                "removed": removed,
-                "freed_bytes": pruned.freed_bytes(),
-                "kept_bytes": pruned.kept_bytes,
-                "in_use": pruned.in_use,
-            }))
-        }
+        Format::Json => report::result_json(pruned),
     }
-}
-
-/// A time for people and programs, in UTC to the second.
-fn moment(time: SystemTime) -> Option<String> {
-    let time = jiff::Timestamp::try_from(time).ok()?;
-    Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// A whole number of seconds, minutes, hours, days or weeks.

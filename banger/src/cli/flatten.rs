@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger::Error;
 use banger::flatten::{Options, Summary, open_and_flatten};
 use banger::output::OutputFile;
+use banger::progress::Forward;
 use banger::size::{format_count, format_size, parse_size};
 use oci_flatten::flatten::CancellationToken;
+use oci_flatten::progress::Observer;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -55,7 +58,8 @@ impl Arguments {
             limits: sources.limits.clone(),
         };
         let sync = !self.no_fsync;
-        let observer = progress::observer(global.progress, global.quiet);
+        let observer: Arc<dyn Observer> =
+            Forward::to(progress::observer(global.progress, global.quiet));
         let cancellation = CancellationToken::new();
         let summary = interrupt::run(&cancellation, async {
             let file = output.handle()?;

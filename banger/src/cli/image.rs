@@ -10,11 +10,10 @@ mod rename;
 mod show;
 
 use banger::Error;
-use banger::image::{self, Made, Report};
-use banger::store::Store;
+use banger::image::Report;
+use banger::operation::ImageMade;
 use clap::Subcommand;
 
-use super::places::Shelves;
 use super::{Format, Global, report};
 
 /// Pull, list, rename and remove images, and get what boots them
@@ -40,35 +39,31 @@ enum Command {
 
 impl Arguments {
     pub(super) fn run(self, global: &Global) -> Result<(), Error> {
-        let shelves = Shelves::here()?;
         match self.command {
-            Command::Pull(arguments) => arguments.run(&shelves, global),
-            Command::Register(arguments) => arguments.run(&shelves, global),
-            Command::Promote(arguments) => arguments.run(&shelves, global),
-            Command::List(arguments) => arguments.run(&shelves, global),
-            Command::Show(arguments) => arguments.run(&shelves, global),
-            Command::Rename(arguments) => arguments.run(&shelves, global),
-            Command::Remove(arguments) => arguments.run(&shelves, global),
-            Command::BootConfig(arguments) => arguments.run(&shelves, global),
+            Command::Pull(arguments) => arguments.run(global),
+            Command::Register(arguments) => arguments.run(global),
+            Command::Promote(arguments) => arguments.run(global),
+            Command::List(arguments) => arguments.run(global),
+            Command::Show(arguments) => arguments.run(global),
+            Command::Rename(arguments) => arguments.run(global),
+            Command::Remove(arguments) => arguments.run(global),
+            Command::BootConfig(arguments) => arguments.run(global),
         }
     }
 }
 
 /// Reports an image that a command has made or changed.
-fn report_made(store: &Store, made: &Made, global: &Global) -> Result<(), Error> {
+fn report_made(made: &ImageMade, global: &Global) -> Result<(), Error> {
     for warning in &made.warnings {
         report::warning(warning);
     }
-    let id = made.image.record().id.to_string();
-    if global.quiet {
-        return report::result(&format!("{id}\n"));
-    }
-    report_image(&image::show(store, &id)?, global.format)
+    report_image(&made.image, global)
 }
 
 /// Reports everything there is to know of an image.
-fn report_image(found: &Report, format: Format) -> Result<(), Error> {
-    match format {
+fn report_image(found: &Report, global: &Global) -> Result<(), Error> {
+    match global.format {
+        _ if global.quiet => report::result(&format!("{}\n", found.record.id)),
         Format::Text => report::result(&show::text(found)),
         Format::Json => report::result_json(found),
     }

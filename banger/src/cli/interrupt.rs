@@ -41,14 +41,14 @@ pub(crate) fn run<T>(
     outcome
 }
 
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Self, Error> {
+    pub(crate) fn listen() -> Result<Self, Error> {
         let listen = |kind| signal(kind).map_err(|error| Error::io("listen for signals", error));
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
@@ -57,7 +57,7 @@ impl Signals {
         })
     }
 
-    async fn any(&mut self) {
+    pub(crate) async fn any(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

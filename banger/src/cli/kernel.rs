@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use banger::Error;
-use banger::kernel::{KernelEntry, KernelFacts, KernelRequest, usable_disks};
+use banger::kernel::{KernelEntry, KernelFacts, usable_disks};
+use banger::operation::{
+    self, KernelImport, KernelList, KernelListed, KernelParameters, KernelRemove, KernelShow,
+};
 use banger::store::Name;
 use clap::Subcommand;
-use oci_flatten::flatten::CancellationToken;
-use serde_json::{Value, json};
 
-use super::places::Shelves;
+use super::backend::{Backend, absolute_option};
 use super::table::{fields, table};
-use super::{Format, Global, interrupt, report};
+use super::{Format, Global, report};
 
 /// Import, list and remove the kernels that images boot with
 #[derive(Debug, clap::Args)]
@@ -79,46 +80,50 @@ pub(super) struct KernelArguments {
 
 impl KernelArguments {
     /// What is asked for. Whether it fits together is found out with everything else that may be wrong.
-    pub(super) fn request(self) -> KernelRequest {
-        KernelRequest {
-            reference: self.kernel_ref,
-            ..self.files.request()
-        }
+    pub(super) fn parameters(self) -> Result<KernelParameters, Error> {
+        Ok(KernelParameters {
+            kernel_ref: self.kernel_ref,
+            files: self.files.parameters()?,
+        })
     }
 }
 
 impl KernelFiles {
-    fn request(self) -> KernelRequest {
-        KernelRequest {
-            reference: None,
-            kernel: self.kernel,
-            initrd: self.initrd,
-            modules: self.modules,
-        }
+    fn parameters(self) -> Result<operation::KernelFiles, Error> {
+        Ok(operation::KernelFiles {
+            kernel_path: absolute_option(self.kernel)?,
+            initrd_path: absolute_option(self.initrd)?,
+            modules_dir: absolute_option(self.modules)?,
+        })
     }
 }
 
 impl Arguments {
     pub(super) fn run(self, global: &Global) -> Result<(), Error> {
-        let shelves = Shelves::here()?;
+        let backend = Backend::of(global)?;
         match self.command {
             Command::Import { name, files } => {
-                let (catalog, request) = (shelves.catalog, files.request());
-                let cancellation = CancellationToken::new();
-                let entry = interrupt::run(&cancellation, async {
-                    let watched = cancellation.clone();
-                    let import =
-                        move || catalog.import(&name, &request, &|| watched.is_cancelled());
-                    interrupt::blocking(import).await
-                })?;
+                let files = files.parameters()?;
+                let entry = backend.call(KernelImport { name, files }, global)?;
                 for warning in &entry.record().warnings {
                     report::warning(warning);
                 }
                 report_kernel(&entry, global)
             }
-            Command::List => list(&shelves, global),
-            Command::Show { name } => report_kernel(&shelves.catalog.find(&name)?, global),
-            Command::Remove { names } => remove(&shelves, &names, global),
+            Command::List => report_list(&backend.call(KernelList {}, global)?, global),
+            Command::Show { name } => {
+                report_kernel(&backend.call(KernelShow { name }, global)?, global)
+            }
+            Command::Remove { names } => {
+                let reply = backend.call(KernelRemove { names }, global)?;
+                match global.format {
+                    Format::Json => report::result_json(&reply),
+                    Format::Text => {
+                        let names = reply.removed.iter();
+                        report::result(&names.map(|name| format!("{name}\n")).collect::<String>())
+                    }
+                }
+            }
         }
     }
 }
@@ -127,7 +132,7 @@ fn report_kernel(entry: &KernelEntry, global: &Global) -> Result<(), Error> {
     match global.format {
         _ if global.quiet => report::result(&format!("{}\n", entry.record().name)),
         Format::Text => report::result(&text(entry)),
-        Format::Json => report::result_json(&document(entry)),
+        Format::Json => report::result_json(entry),
     }
 }
 
@@ -189,16 +194,9 @@ pub(super) fn facts_rows(facts: &KernelFacts) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn document(entry: &KernelEntry) -> Value {
-    let mut value = json!(entry.record());
-    value["directory"] = json!(entry.directory());
-    value
-}
-
-fn list(shelves: &Shelves, global: &Global) -> Result<(), Error> {
-    let listing = shelves.catalog.list()?;
-    for (name, error) in &listing.unreadable {
-        report::warning(&format!("kernel {name}: {error}"));
+fn report_list(listing: &KernelListed, global: &Global) -> Result<(), Error> {
+    for unreadable in &listing.unreadable {
+        report::warning(&format!("kernel {}: {}", unreadable.name, unreadable.error));
     }
     match global.format {
         _ if global.quiet => {
@@ -213,15 +211,7 @@ fn list(shelves: &Shelves, global: &Global) -> Result<(), Error> {
             let header = ["NAME", "RELEASE", "ARCH", "FORMAT", "INITRD", "MODULES"];
             report::result(&table(header, &rows))
         }
-        Format::Json => {
-            let kernels: Vec<Value> = listing.kernels.iter().map(document).collect();
-            let unreadable: Vec<Value> = listing
-                .unreadable
-                .iter()
-                .map(|(name, error)| json!({"name": name, "error": error.to_string()}))
-                .collect();
-            report::result_json(&json!({ "kernels": kernels, "unreadable": unreadable }))
-        }
+        Format::Json => report::result_json(listing),
     }
 }
 
@@ -236,22 +226,4 @@ fn row(entry: &KernelEntry) -> [String; 6] {
         yes(record.initrd),
         yes(record.modules),
     ]
-}
-
-fn remove(shelves: &Shelves, names: &[String], global: &Global) -> Result<(), Error> {
-    for name in names {
-        shelves.catalog.find(name)?;
-    }
-    for name in names {
-        shelves.catalog.remove(&shelves.store, name)?;
-    }
-    match global.format {
-        Format::Json => report::result_json(&json!({ "removed": names })),
-        Format::Text => report::result(
-            &names
-                .iter()
-                .map(|name| format!("{name}\n"))
-                .collect::<String>(),
-        ),
-    }
 }

@@ -1,17 +1,19 @@
 //! The command line: arguments as typed are parsed here, and each command's file gives them meaning.
 
+mod backend;
 mod cache;
 mod completion;
+mod daemon;
 mod flatten;
 mod image;
 mod interrupt;
 mod kernel;
-mod places;
 mod progress;
 mod report;
 mod source;
 mod table;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use banger::Error;
@@ -39,7 +41,8 @@ Exit codes:
   1  other failure                6  network
   2  usage                        7  integrity: digest, malformed image, limit
   3  not found                    8  does not fit
-  4  exists, or in use          130  interrupted; nothing half-made is left";
+  4  exists, or in use            9  daemon unreachable
+                                130  interrupted; nothing half-made is left";
 
 /// What holds for every command.
 #[derive(Debug, clap::Args)]
@@ -53,6 +56,17 @@ struct Global {
     /// Show no progress, and only identifiers as results
     #[arg(short, long, global = true, help_heading = "Global options")]
     quiet: bool,
+    /// Hand image, kernel and cache commands to the daemon
+    #[arg(long, global = true, help_heading = "Global options")]
+    daemon: bool,
+    /// Socket of the daemon; implies --daemon [default: by configuration, else in the runtime directory]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "PATH"
+    )]
+    socket: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -69,6 +83,7 @@ enum Command {
     Image(image::Arguments),
     Kernel(kernel::Arguments),
     Cache(cache::Arguments),
+    Daemon(daemon::Arguments),
     Completion(completion::Completion),
     Man(completion::Man),
 }
@@ -81,6 +96,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Image(arguments) => arguments.run(&global),
         Command::Kernel(arguments) => arguments.run(&global),
         Command::Cache(arguments) => arguments.run(&global),
+        Command::Daemon(arguments) => arguments.run(&global),
         Command::Completion(arguments) => arguments.run(),
         Command::Man(arguments) => arguments.run(&global),
     };

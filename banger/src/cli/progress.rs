@@ -5,10 +5,9 @@ mod lines;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use banger::progress::Observer;
 use clap::ValueEnum;
-use oci_flatten::progress::{Event, Observer, Silent};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -26,37 +25,10 @@ pub(crate) enum Style {
 /// The observer that shows progress in `style`.
 pub(crate) fn observer(style: Style, quiet: bool) -> Arc<dyn Observer> {
     match style {
-        Style::None => Arc::new(Silent),
-        _ if quiet => Arc::new(Silent),
-        Style::Auto if std::io::stderr().is_terminal() => Once::of(bars::Bars::new()),
-        Style::Auto | Style::Plain => Once::of(lines::Plain::default()),
-        Style::Json => Once::of(lines::Json::default()),
-    }
-}
-
-/// Tells once that the image is resolved: a registry's source says it before its downloads begin, and the
-/// flattening says it of every source.
-#[derive(Debug)]
-struct Once<O> {
-    resolved: AtomicBool,
-    shown: O,
-}
-
-impl<O: Observer> Once<O> {
-    fn of(shown: O) -> Arc<Self> {
-        Arc::new(Self {
-            resolved: AtomicBool::new(false),
-            shown,
-        })
-    }
-}
-
-impl<O: Observer> Observer for Once<O> {
-    fn observe(&self, event: Event) {
-        let again =
-            matches!(event, Event::Resolved { .. }) && self.resolved.swap(true, Ordering::Relaxed);
-        if !again {
-            self.shown.observe(event);
-        }
+        Style::None => Arc::new(()),
+        _ if quiet => Arc::new(()),
+        Style::Auto if std::io::stderr().is_terminal() => Arc::new(bars::Bars::new()),
+        Style::Auto | Style::Plain => Arc::new(lines::Plain::default()),
+        Style::Json => Arc::new(lines::Json::default()),
     }
 }

@@ -1,14 +1,13 @@
 //! The arguments that name an image and say how it is reached.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use banger::Error;
 use banger::config::Config;
-use banger::source::{RegistryAccess, SourceOptions};
+use banger::operation::SourceParameters;
+use banger::source::SourceOptions;
 use clap::ValueEnum;
 use oci_flatten::platform::Platform;
-use oci_flatten::registry::PullPolicy;
 use oci_flatten::source::SourceName;
 
 /// Where an image comes from, as typed.
@@ -50,44 +49,33 @@ enum Pull {
 }
 
 impl SourceArguments {
-    /// What was meant by them, on this machine.
-    pub(super) fn parse(self) -> Result<(SourceName, SourceOptions), Error> {
-        let name = SourceName::parse(&self.source)?;
-        let mut options = SourceOptions::default();
-        if let Some(platform) = &self.platform {
-            options.platform = platform.clone();
+    /// What was meant by them, as an operation takes it.
+    pub(super) fn parameters(self) -> SourceParameters {
+        SourceParameters {
+            reference: self.source,
+            platform: self.platform.map(|platform| platform.to_string()),
+            pull: match self.pull {
+                Pull::Always => banger::operation::Pull::Always,
+                Pull::Missing => banger::operation::Pull::Missing,
+                Pull::Never => banger::operation::Pull::Never,
+            },
+            offline: self.offline,
+            plain_http: self.plain_http,
+            ca_certs: self.ca_cert,
+            auth_file: self.authfile,
         }
-        if let Some(folder) = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty()) {
-            options.spool_dir = folder.into();
-        }
-        // A local image must not fail for want of a home or a readable configuration.
-        if let SourceName::Registry(_) = name {
-            options.registry = Some(self.registry_access()?);
-        }
-        Ok((name, options))
     }
 
-    fn registry_access(self) -> Result<RegistryAccess, Error> {
-        let Config {
-            places,
-            registry: mut settings,
-        } = here()?;
-        settings.pull = match self.pull {
-            Pull::Always => PullPolicy::Always,
-            Pull::Missing => PullPolicy::Missing,
-            Pull::Never => PullPolicy::Never,
-        };
-        settings.offline = self.offline;
-        settings.plain_http = self.plain_http;
-        settings.trust.authorities.extend(self.ca_cert);
-        if self.authfile.is_some() {
-            settings.credentials.auth_file = self.authfile;
-        }
-        Ok(RegistryAccess {
-            cache_dir: places.cache,
-            settings: Arc::new(settings),
-        })
+    /// What was meant by them, in this process.
+    pub(super) fn parse(self) -> Result<(SourceName, SourceOptions), Error> {
+        self.parameters().open_options(&spool_dir(), here)
     }
+}
+
+/// Folder for an archive that comes through a pipe.
+pub(super) fn spool_dir() -> PathBuf {
+    let folder = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty());
+    folder.map_or_else(|| SourceOptions::default().spool_dir, PathBuf::from)
 }
 
 /// The configuration of this process's user and environment.

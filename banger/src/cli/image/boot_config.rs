@@ -1,12 +1,13 @@
 //! `banger image boot-config`.
 
 use banger::Error;
-use banger::image::{self, BootConfig, Machine};
+use banger::image::{self, BootConfig};
+use banger::operation::ImageBootConfig;
 use banger::size::{format_size, parse_size};
 use clap::ValueEnum;
 use serde_json::json;
 
-use crate::cli::places::Shelves;
+use crate::cli::backend::Backend;
 use crate::cli::{Format, Global, report};
 
 /// Print what boots an image: a configuration or a command line
@@ -58,23 +59,26 @@ fn parse_memory(text: &str) -> Result<u64, String> {
 }
 
 impl Arguments {
-    pub(super) fn run(self, shelves: &Shelves, global: &Global) -> Result<(), Error> {
-        let image = shelves.store.find(&self.image)?;
+    pub(super) fn run(self, global: &Global) -> Result<(), Error> {
         let vmm = match self.vmm {
             Vmm::Firecracker => image::Vmm::Firecracker,
             Vmm::CloudHypervisor => image::Vmm::CloudHypervisor,
             Vmm::Qemu => image::Vmm::Qemu,
         };
-        let machine = Machine {
+        let request = ImageBootConfig {
+            image: self.image,
+            vmm,
             memory_mib: self.memory,
             cpus: self.cpus,
         };
-        let (config, warnings) = image::boot_config(&image, vmm, machine)?;
-        for warning in &warnings {
+        let reply = Backend::of(global)?.call(request, global)?;
+        for warning in &reply.warnings {
             report::warning(warning);
         }
-        match (global.format, &config) {
-            (Format::Text, _) | (_, BootConfig::File(_)) => report::result(&format!("{config}\n")),
+        match (global.format, &reply.config) {
+            (Format::Text, config) | (_, config @ BootConfig::File(_)) => {
+                report::result(&format!("{config}\n"))
+            }
             (Format::Json, BootConfig::Command(words)) => {
                 report::result_json(&json!({ "command": words }))
             }

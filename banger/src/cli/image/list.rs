@@ -1,11 +1,11 @@
 //! `banger image list`.
 
 use banger::Error;
+use banger::operation::{ImageList, ImageListed};
 use banger::size::format_size;
-use banger::store::{Image, Listing};
-use serde_json::{Value, json};
+use banger::store::Image;
 
-use crate::cli::places::Shelves;
+use crate::cli::backend::Backend;
 use crate::cli::table::table;
 use crate::cli::{Format, Global, report};
 
@@ -17,8 +17,8 @@ const SHORT_ID: usize = 13;
 pub(super) struct Arguments {}
 
 impl Arguments {
-    pub(super) fn run(self, shelves: &Shelves, global: &Global) -> Result<(), Error> {
-        let listing = shelves.store.list()?;
+    pub(super) fn run(self, global: &Global) -> Result<(), Error> {
+        let listing = Backend::of(global)?.call(ImageList {}, global)?;
         for unreadable in &listing.unreadable {
             report::warning(&format!("image {}: {}", unreadable.id, unreadable.error));
         }
@@ -31,12 +31,12 @@ impl Arguments {
                 report::result(&lines)
             }
             Format::Text => report::result(&text(&listing)),
-            Format::Json => report::result_json(&document(&listing)),
+            Format::Json => report::result_json(&listing),
         }
     }
 }
 
-fn text(listing: &Listing) -> String {
+fn text(listing: &ImageListed) -> String {
     let rows: Vec<[String; 7]> = listing.images.iter().map(row).collect();
     table(
         [
@@ -62,22 +62,4 @@ fn row(image: &Image) -> [String; 7] {
         if record.managed { "yes" } else { "no" }.to_owned(),
         record.created.clone(),
     ]
-}
-
-fn document(listing: &Listing) -> Value {
-    let images: Vec<Value> = listing
-        .images
-        .iter()
-        .map(|image| {
-            let mut value = json!(image.record());
-            value["directory"] = json!(image.directory());
-            value
-        })
-        .collect();
-    let unreadable: Vec<Value> = listing
-        .unreadable
-        .iter()
-        .map(|one| json!({"id": one.id, "name": one.name, "error": one.error.to_string()}))
-        .collect();
-    json!({ "images": images, "unreadable": unreadable })
 }

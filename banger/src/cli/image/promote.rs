@@ -1,13 +1,11 @@
 //! `banger image promote`.
 
 use banger::Error;
-use banger::image;
-use oci_flatten::flatten::CancellationToken;
+use banger::operation::ImagePromote;
 
-use super::pull::Watched;
 use super::report_made;
-use crate::cli::places::Shelves;
-use crate::cli::{Global, interrupt};
+use crate::cli::Global;
+use crate::cli::backend::Backend;
 
 /// Copy the files of a registered image into the store
 ///
@@ -20,13 +18,8 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) fn run(self, shelves: &Shelves, global: &Global) -> Result<(), Error> {
-        let cancellation = CancellationToken::new();
-        let store = shelves.store.clone();
-        let made = interrupt::run(&cancellation, async {
-            let watched = Watched(cancellation.clone());
-            interrupt::blocking(move || image::promote(&store, &self.image, &watched)).await
-        })?;
-        report_made(&shelves.store, &made, global)
+    pub(super) fn run(self, global: &Global) -> Result<(), Error> {
+        let promote = ImagePromote { image: self.image };
+        report_made(&Backend::of(global)?.call(promote, global)?, global)
     }
 }

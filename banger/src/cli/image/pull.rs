@@ -3,17 +3,15 @@
 use std::path::PathBuf;
 
 use banger::Error;
-use banger::image::{self, Observer, PackagesRequest, Pipeline, PullRequest};
+use banger::operation::ImagePull;
 use banger::size::parse_size;
 use banger::store::Name;
-use oci_flatten::flatten::CancellationToken;
-use tokio::runtime::Handle;
 
 use super::report_made;
+use crate::cli::Global;
+use crate::cli::backend::{Backend, absolute_option};
 use crate::cli::kernel::KernelArguments;
-use crate::cli::places::Shelves;
 use crate::cli::source::SourceArguments;
-use crate::cli::{Global, interrupt, progress};
 
 /// Pull an image into the store, ready to boot
 ///
@@ -46,44 +44,20 @@ Examples:
   banger image pull oci:./layout --name web --kernel vmlinux --size 4G";
 
 impl Arguments {
-    pub(super) fn run(self, shelves: &Shelves, global: &Global) -> Result<(), Error> {
-        let (source, options) = self.source.parse()?;
-        let request = PullRequest {
+    pub(super) fn run(self, global: &Global) -> Result<(), Error> {
+        let pull = ImagePull {
+            source: self.source.parameters().with_absolute_paths()?,
             name: self.name,
-            kernel: self.kernel.request(),
-            size: self.size,
-            platform: options.platform.clone(),
-            packages: PackagesRequest {
-                list: self.packages,
-                features: self.features.into_iter().map(String::from).collect(),
-            },
-            ..PullRequest::new(source)
+            size_bytes: self.size,
+            packages_path: absolute_option(self.packages)?,
+            features: self.features,
+            kernel: self.kernel.parameters()?,
         };
-        let progress = progress::observer(global.progress, global.quiet);
-        let cancellation = CancellationToken::new();
-        let (store, catalog) = (shelves.store.clone(), shelves.catalog.clone());
-        let made = interrupt::run(&cancellation, async {
-            let pipeline = Pipeline {
-                runtime: Handle::current(),
-                options,
-                progress,
-                cancellation: cancellation.clone(),
-            };
-            let watched = Watched(cancellation.clone());
-            interrupt::blocking(move || {
-                image::pull(&store, &catalog, &request, &pipeline, &watched)
-            })
-            .await
-        })?;
-        report_made(&shelves.store, &made, global)
-    }
-}
-
-/// Ends the operation where the user has interrupted it.
-pub(super) struct Watched(pub(super) CancellationToken);
-
-impl Observer for Watched {
-    fn is_cancelled(&self) -> bool {
-        self.0.is_cancelled()
+        // Standard input is this process's own; the store is the same.
+        let backend = match pull.source.is_standard_input() {
+            true => Backend::here()?,
+            false => Backend::of(global)?,
+        };
+        report_made(&backend.call(pull, global)?, global)
     }
 }

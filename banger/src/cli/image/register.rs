@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use banger::Error;
-use banger::image::{self, RegisterRequest};
+use banger::operation::ImageRegister;
 use banger::store::Name;
 
 use super::report_made;
 use crate::cli::Global;
+use crate::cli::backend::{Backend, absolute, absolute_option};
 use crate::cli::kernel::KernelArguments;
-use crate::cli::places::Shelves;
 
 /// Record an image whose files stay where they are
 ///
@@ -31,14 +31,13 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) fn run(self, shelves: &Shelves, global: &Global) -> Result<(), Error> {
-        let request = RegisterRequest {
+    pub(super) fn run(self, global: &Global) -> Result<(), Error> {
+        let register = ImageRegister {
             name: self.name,
-            rootfs: self.rootfs,
-            work_seed: self.work_seed,
-            kernel: self.kernel.request(),
+            rootfs_path: absolute(&self.rootfs)?,
+            work_seed_path: absolute_option(self.work_seed)?,
+            kernel: self.kernel.parameters()?,
         };
-        let made = image::register(&shelves.store, &shelves.catalog, &request)?;
-        report_made(&shelves.store, &made, global)
+        report_made(&Backend::of(global)?.call(register, global)?, global)
     }
 }

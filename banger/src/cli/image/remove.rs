@@ -1,10 +1,9 @@
 //! `banger image remove`.
 
 use banger::Error;
-use banger::image;
-use serde_json::json;
+use banger::operation::ImageRemove;
 
-use crate::cli::places::Shelves;
+use crate::cli::backend::Backend;
 use crate::cli::{Format, Global, report};
 
 /// Remove images
@@ -18,13 +17,16 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) fn run(self, shelves: &Shelves, global: &Global) -> Result<(), Error> {
-        let ids = image::remove(&shelves.store, &self.images)?;
+    pub(super) fn run(self, global: &Global) -> Result<(), Error> {
+        let remove = ImageRemove {
+            images: self.images,
+        };
+        let reply = Backend::of(global)?.call(remove, global)?;
         match global.format {
-            Format::Json => report::result_json(&json!({ "removed": ids })),
+            Format::Json => report::result_json(&reply),
             Format::Text => {
-                let lines: String = ids.iter().map(|id| format!("{id}\n")).collect();
-                report::result(&lines)
+                let ids = reply.removed.iter();
+                report::result(&ids.map(|id| format!("{id}\n")).collect::<String>())
             }
         }
     }

@@ -1,12 +1,12 @@
 //! `banger image rename`.
 
 use banger::Error;
-use banger::image::Made;
+use banger::operation::ImageRename;
 use banger::store::Name;
 
 use super::report_made;
 use crate::cli::Global;
-use crate::cli::places::Shelves;
+use crate::cli::backend::Backend;
 
 /// Give an image another name
 #[derive(Debug, clap::Args)]
@@ -19,12 +19,11 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) fn run(self, shelves: &Shelves, global: &Global) -> Result<(), Error> {
-        let image = shelves.store.rename(&self.image, &self.name)?;
-        let made = Made {
-            image,
-            warnings: Vec::new(),
+    pub(super) fn run(self, global: &Global) -> Result<(), Error> {
+        let rename = ImageRename {
+            image: self.image,
+            name: self.name,
         };
-        report_made(&shelves.store, &made, global)
+        report_made(&Backend::of(global)?.call(rename, global)?, global)
     }
 }

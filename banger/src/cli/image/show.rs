@@ -1,14 +1,15 @@
 //! `banger image show`.
 
 use banger::Error;
-use banger::image::{self, PackagesCheck, Report};
+use banger::image::{PackagesCheck, Report};
+use banger::operation::ImageShow;
 use banger::size::{format_count, format_size};
 use banger::store::ImageRecord;
 
 use super::report_image;
 use crate::cli::Global;
+use crate::cli::backend::Backend;
 use crate::cli::kernel::facts_rows;
-use crate::cli::places::Shelves;
 use crate::cli::report;
 use crate::cli::table::fields;
 
@@ -23,8 +24,8 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) fn run(self, shelves: &Shelves, global: &Global) -> Result<(), Error> {
-        let found = image::show(&shelves.store, &self.image)?;
+    pub(super) fn run(self, global: &Global) -> Result<(), Error> {
+        let found = Backend::of(global)?.call(ImageShow { image: self.image }, global)?;
         for missing in &found.missing {
             report::warning(&format!(
                 "{} is missing: {}",
@@ -35,10 +36,7 @@ impl Arguments {
         if let PackagesCheck::Differs { .. } = found.packages_check {
             report::warning("the packages are no longer those on record");
         }
-        match global.quiet {
-            true => report::result(&format!("{}\n", found.record.id)),
-            false => report_image(&found, global.format),
-        }
+        report_image(&found, global)
     }
 }
 

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use banger::progress::{LayerBlob, Observer, ProgressEvent};
 use banger::size::format_count;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use oci_flatten::digest::Digest;
-use oci_flatten::progress::{Event, Observer};
 
 use crate::cli::report::printable;
 
@@ -25,7 +24,7 @@ pub(super) struct Bars {
 struct State {
     layers: Vec<ProgressBar>,
     /// The layers that a blob feeds: two may share one.
-    layers_of: HashMap<Digest, Vec<usize>>,
+    layers_of: HashMap<String, Vec<usize>>,
     expanded: HashMap<usize, u64>,
     entries: u64,
     total: ProgressBar,
@@ -54,7 +53,7 @@ impl Bars {
 }
 
 impl Observer for Bars {
-    fn observe(&self, event: Event) {
+    fn observe(&self, event: ProgressEvent) {
         self.state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -70,13 +69,13 @@ impl Drop for Bars {
 }
 
 impl State {
-    fn take(&mut self, event: Event, screen: &MultiProgress) {
+    fn take(&mut self, event: ProgressEvent, screen: &MultiProgress) {
         match event {
-            Event::Resolved {
+            ProgressEvent::Resolved {
                 reference, layers, ..
             } => self.resolve(&reference, layers, screen),
-            Event::Cached { digest } => self.each(&digest, |bar| bar.set_message("cached")),
-            Event::Downloading {
+            ProgressEvent::Cached { digest } => self.each(&digest, |bar| bar.set_message("cached")),
+            ProgressEvent::Downloading {
                 digest,
                 received,
                 size,
@@ -85,10 +84,12 @@ impl State {
                 bar.set_position(received);
                 bar.set_message("downloading");
             }),
-            Event::Downloaded { digest } => self.each(&digest, |bar| bar.set_message("downloaded")),
-            Event::Retrying { reason, .. } => self.total.set_message(printable(&reason)),
-            Event::LayerStarted { layer } => self.show(layer, "flattening"),
-            Event::LayerProgress {
+            ProgressEvent::Downloaded { digest } => {
+                self.each(&digest, |bar| bar.set_message("downloaded"))
+            }
+            ProgressEvent::Retrying { reason, .. } => self.total.set_message(printable(&reason)),
+            ProgressEvent::LayerStarted { layer } => self.show(layer, "flattening"),
+            ProgressEvent::LayerProgress {
                 layer,
                 read,
                 expanded,
@@ -98,7 +99,7 @@ impl State {
                 }
                 self.count(layer, expanded);
             }
-            Event::LayerFinished {
+            ProgressEvent::LayerFinished {
                 layer,
                 expanded,
                 entries,
@@ -117,19 +118,14 @@ impl State {
         }
     }
 
-    fn resolve(
-        &mut self,
-        reference: &str,
-        layers: Vec<(Option<Digest>, Option<u64>)>,
-        screen: &MultiProgress,
-    ) {
+    fn resolve(&mut self, reference: &str, layers: Vec<LayerBlob>, screen: &MultiProgress) {
         self.total.set_message(printable(reference));
-        for (index, (digest, size)) in layers.into_iter().enumerate().take(MAX_BARS) {
+        for (index, LayerBlob { digest, size }) in layers.into_iter().enumerate().take(MAX_BARS) {
             let bar = screen.insert_before(&self.total, ProgressBar::new(size.unwrap_or(0)));
             bar.set_style(style(
                 "{prefix:.dim} [{bar:25}] {binary_bytes:>11}/{binary_total_bytes:<11} {msg}",
             ));
-            let name = digest.as_ref().map_or("tar", |digest| &digest.hex()[..12]);
+            let name = digest.as_deref().map_or("tar", short);
             bar.set_prefix(format!("{name:<12}"));
             bar.set_message("waiting");
             if let Some(digest) = digest {
@@ -139,7 +135,7 @@ impl State {
         }
     }
 
-    fn each(&self, digest: &Digest, show: impl Fn(&ProgressBar)) {
+    fn each(&self, digest: &str, show: impl Fn(&ProgressBar)) {
         for layer in self.layers_of.get(digest).into_iter().flatten() {
             if let Some(bar) = self.layers.get(*layer) {
                 show(bar);
@@ -157,6 +153,12 @@ impl State {
         self.expanded.insert(layer, expanded);
         self.total.set_position(self.expanded.values().sum());
     }
+}
+
+/// The beginning of a digest's hexadecimal part.
+fn short(digest: &str) -> &str {
+    let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
+    hex.get(..12).unwrap_or(hex)
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use banger::progress::{Observer, ProgressEvent};
 use banger::size::{format_count, format_size};
-use oci_flatten::progress::{Event, Observer};
-use serde_json::{Value, json};
 
 use crate::cli::report::{printable, to_stderr};
 
@@ -17,12 +16,12 @@ pub(super) struct Plain {
 }
 
 impl Observer for Plain {
-    fn observe(&self, event: Event) {
+    fn observe(&self, event: ProgressEvent) {
         let mut layers = self
             .layers
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Event::Resolved { layers: found, .. } = &event {
+        if let ProgressEvent::Resolved { layers: found, .. } = &event {
             *layers = found.len();
         }
         if let Some(line) = plain_line(&event, *layers) {
@@ -31,9 +30,9 @@ impl Observer for Plain {
     }
 }
 
-fn plain_line(event: &Event, layers: usize) -> Option<String> {
+fn plain_line(event: &ProgressEvent, layers: usize) -> Option<String> {
     Some(match event {
-        Event::Resolved {
+        ProgressEvent::Resolved {
             reference,
             platform,
             layers,
@@ -41,24 +40,21 @@ fn plain_line(event: &Event, layers: usize) -> Option<String> {
         } => {
             format!("{reference}: {platform}, {} layers", layers.len())
         }
-        Event::Cached { digest } => format!("{digest}: cached"),
-        Event::Downloaded { digest } => format!("{digest}: downloaded"),
-        Event::Retrying {
+        ProgressEvent::Cached { digest } => format!("{digest}: cached"),
+        ProgressEvent::Downloaded { digest } => format!("{digest}: downloaded"),
+        ProgressEvent::Retrying {
             digest,
             attempt,
-            wait,
+            wait_seconds,
             reason,
         } => {
-            let what = digest
-                .as_ref()
-                .map_or_else(|| "request".to_owned(), ToString::to_string);
-            format!(
-                "{what}: {reason}; attempt {attempt} in {:.1} s",
-                wait.as_secs_f64()
-            )
+            let what = digest.as_deref().unwrap_or("request");
+            format!("{what}: {reason}; attempt {attempt} in {wait_seconds:.1} s")
         }
-        Event::LayerStarted { layer } => format!("layer {} of {layers}: flattening", layer + 1),
-        Event::LayerFinished {
+        ProgressEvent::LayerStarted { layer } => {
+            format!("layer {} of {layers}: flattening", layer + 1)
+        }
+        ProgressEvent::LayerFinished {
             layer,
             expanded,
             entries,
@@ -82,13 +78,9 @@ pub(super) struct Json {
 const INTERVAL: Duration = Duration::from_millis(100);
 
 impl Observer for Json {
-    fn observe(&self, event: Event) {
-        let subject = match &event {
-            Event::Downloading { digest, .. } => Some(digest.to_string()),
-            Event::LayerProgress { layer, .. } => Some(layer.to_string()),
-            _ => None,
-        };
-        if let Some(subject) = subject {
+    fn observe(&self, event: ProgressEvent) {
+        if let Some(subject) = event.subject() {
+            let subject = format!("{subject:?}");
             let mut last = self
                 .last
                 .lock()
@@ -102,78 +94,10 @@ impl Observer for Json {
             }
             last.insert(subject, now);
         }
-        if let Some(value) = json_value(&event) {
-            to_stderr(&format!("{value}\n"));
+        if let Ok(line) = serde_json::to_string(&event) {
+            to_stderr(&format!("{line}\n"));
         }
     }
-}
-
-fn json_value(event: &Event) -> Option<Value> {
-    Some(match event {
-        Event::Resolved {
-            reference,
-            digest,
-            platform,
-            layers,
-        } => json!({
-            "event": "resolved",
-            "reference": reference,
-            "digest": digest.as_ref().map(ToString::to_string),
-            "platform": platform.to_string(),
-            "layers": layers.iter().map(|(digest, size)| json!({
-                "digest": digest.as_ref().map(ToString::to_string),
-                "size": size,
-            })).collect::<Vec<_>>(),
-        }),
-        Event::Cached { digest } => json!({"event": "cached", "digest": digest.to_string()}),
-        Event::Downloading {
-            digest,
-            received,
-            size,
-        } => json!({
-            "event": "downloading",
-            "digest": digest.to_string(),
-            "received": received,
-            "size": size,
-        }),
-        Event::Downloaded { digest } => {
-            json!({"event": "downloaded", "digest": digest.to_string()})
-        }
-        Event::Retrying {
-            digest,
-            attempt,
-            wait,
-            reason,
-        } => json!({
-            "event": "retrying",
-            "digest": digest.as_ref().map(ToString::to_string),
-            "attempt": attempt,
-            "wait_seconds": wait.as_secs_f64(),
-            "reason": reason,
-        }),
-        Event::LayerStarted { layer } => json!({"event": "layer-started", "layer": layer}),
-        Event::LayerProgress {
-            layer,
-            read,
-            expanded,
-        } => json!({
-            "event": "layer-progress",
-            "layer": layer,
-            "read": read,
-            "expanded": expanded,
-        }),
-        Event::LayerFinished {
-            layer,
-            expanded,
-            entries,
-        } => json!({
-            "event": "layer-finished",
-            "layer": layer,
-            "expanded": expanded,
-            "entries": entries,
-        }),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -182,7 +106,7 @@ mod tests {
 
     #[test]
     fn plain_lines_tell_steps_and_not_bytes() {
-        let finished = Event::LayerFinished {
+        let finished = ProgressEvent::LayerFinished {
             layer: 0,
             expanded: 2048,
             entries: 1234,
@@ -191,7 +115,7 @@ mod tests {
         assert_eq!(line, "layer 1 of 2: done, 1,234 entries, 2 KiB");
         assert_eq!(
             plain_line(
-                &Event::LayerProgress {
+                &ProgressEvent::LayerProgress {
                     layer: 0,
                     read: 1,
                     expanded: 1
@@ -200,11 +124,5 @@ mod tests {
             ),
             None
         );
-    }
-
-    #[test]
-    fn json_events_have_a_name() {
-        let value = json_value(&Event::LayerStarted { layer: 3 }).unwrap();
-        assert_eq!(value, json!({"event": "layer-started", "layer": 3}));
     }
 }
