@@ -5,9 +5,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use tokio::fs::OpenOptions;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::JoinHandle;
 
@@ -22,6 +25,15 @@ const READ_AHEAD: usize = 256 * 1024;
 /// Enough for a tar header with its extensions.
 const PEEK: usize = 2048;
 
+/// How often a thread that waits for a pipe looks whether anybody still does.
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+
+/// `O_NONBLOCK`, as the standard library takes it.
+const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
+
 /// A file, or a part of one, as a stream.
 ///
 /// The next buffer is read, and checked, on tokio's blocking pool while the present one is consumed.
@@ -32,6 +44,8 @@ pub(super) struct FileReader {
     ahead: Option<JoinHandle<Filled>>,
     spare: Vec<u8>,
     capacity: usize,
+    /// Tells a thread that waits for a pipe that we still want its bytes.
+    _wanting: Arc<()>,
 }
 
 type Filled = (Input, Vec<u8>, io::Result<()>);
@@ -50,7 +64,11 @@ enum Bytes {
         end: u64,
     },
     /// A pipe or the like, read to its end.
-    Stream(File),
+    Stream {
+        file: File,
+        /// Gone when nobody wants the bytes any more.
+        wanted: Weak<()>,
+    },
 }
 
 impl Input {
@@ -69,13 +87,32 @@ impl Input {
                 *position += read as u64;
                 Ok(read)
             }
-            Bytes::Stream(file) => file.read(buffer),
+            Bytes::Stream { file, wanted } => read_stream(file, buffer, wanted),
         });
         buffer.truncate(*read.as_ref().unwrap_or(&0));
         read?;
         match &mut self.check {
             Some(check) => check.take(buffer),
             None => Ok(()),
+        }
+    }
+}
+
+/// Reads what a pipe has. A silent one holds a thread only for as long as somebody waits for it.
+fn read_stream(file: &mut File, buffer: &mut [u8], wanted: &Weak<()>) -> io::Result<usize> {
+    loop {
+        let mut watched = [PollFd::new(&*file, PollFlags::IN)];
+        let silent = poll(&mut watched, Some(&LOOK))? == 0;
+        if wanted.strong_count() == 0 {
+            let gone = "nobody wants the rest";
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, gone));
+        }
+        if !silent {
+            match file.read(buffer) {
+                // Another reader of the same pipe was faster.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return outcome,
+            }
         }
     }
 }
@@ -116,7 +153,12 @@ impl FileReader {
 
     /// All that a pipe gives.
     pub(super) fn stream(file: File) -> Self {
-        Self::new(Bytes::Stream(file), READ_AHEAD)
+        let wanting = Arc::new(());
+        let wanted = Arc::downgrade(&wanting);
+        Self {
+            _wanting: wanting,
+            ..Self::new(Bytes::Stream { file, wanted }, READ_AHEAD)
+        }
     }
 
     /// The same stream, which fails in place of its end when it is not what it must be.
@@ -135,6 +177,7 @@ impl FileReader {
             ahead: None,
             spare: Vec::new(),
             capacity,
+            _wanting: Arc::default(),
         }
     }
 
@@ -202,9 +245,12 @@ pub(super) async fn open(input: &TarInput) -> Result<Opened> {
     use std::os::fd::AsFd;
     let wrap = |error| Error::io(format!("open {}", shown(input)), error);
     let file = match input {
-        // A pipe's opening waits for its other end.
+        // The opening of a pipe would wait for its other end, in a thread that nothing could wake.
         TarInput::File(path) => {
-            tokio::fs::File::open(path)
+            OpenOptions::new()
+                .read(true)
+                .custom_flags(NONBLOCK)
+                .open(path)
                 .await
                 .map_err(wrap)?
                 .into_std()
