@@ -167,9 +167,12 @@ impl Methods {
             .iter()
             .map(|(name, method)| method.describe(name))
             .collect();
-        let kinds: Vec<Value> = ErrorKind::ALL
+        let kinds: Map<String, Value> = ErrorKind::ALL
             .iter()
-            .map(|kind| json!({ "code": kind.exit_code(), "message": kind.code() }))
+            .map(|kind| {
+                let error = json!({ "code": kind.exit_code(), "message": kind.code() });
+                (kind.code().to_owned(), error)
+            })
             .collect();
         json!({
             "openrpc": "1.3.2",
