@@ -22,11 +22,13 @@ mod problem;
 mod repository;
 mod retry;
 mod rules;
+mod self_signed;
 mod settings;
 mod source;
 mod tls;
 mod transport;
 
+pub use retry::is_untrusted_certificate;
 pub use rules::{Location, Mirror, PullFromMirror, RegistryRule, RegistryRules};
 pub use settings::{Proxies, PullPolicy, RegistrySettings, Retries, Timeouts, Trust};
 pub use source::{PullOptions, RegistrySource};

@@ -162,8 +162,21 @@ pub(super) fn from_transport(error: reqwest::Error, doing: &str) -> Failure {
     // The URL may carry a signed query; hosts are named by the caller.
     let error = error.without_url();
     let cause = innermost(&error);
-    let error = Error::new(ErrorKind::Network, format!("{doing}{why}: {cause}"));
+    let failure = Error::new(ErrorKind::Network, format!("{doing}{why}: {cause}"));
+    let error = match find_tls_error(&error) {
+        Some(cause) => failure.with_source(cause.clone()),
+        None => failure,
+    };
     Failure { error, remedy }
+}
+
+/// Whether `error` is, or comes from, a server whose TLS certificate is not believed.
+#[must_use]
+pub fn is_untrusted_certificate(error: &(dyn StdError + 'static)) -> bool {
+    matches!(
+        find_tls_error(error),
+        Some(rustls::Error::InvalidCertificate(_))
+    )
 }
 
 /// The last cause says most: "connection refused", "invalid peer certificate: UnknownIssuer".

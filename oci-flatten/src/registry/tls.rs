@@ -1,5 +1,6 @@
 //! Certificates: the system's bundle, `--ca-cert`, and containers-certs.d(5).
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::self_signed::Verifier;
 use super::settings::Trust;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -83,30 +85,23 @@ impl HostCertificates {
 
 /// The TLS settings for a host.
 pub(super) fn configure(trust: &Trust, host: &HostCertificates) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    if let Some(bundle) = trust.bundles.iter().find(|path| path.exists()) {
-        // Distributions ship certificates that the library finds odd; they must not spoil the rest.
-        let (added, _) = roots.add_parsable_certificates(read_certificates(bundle)?);
-        if added == 0 {
-            return Err(invalid(bundle, "it holds no certificate"));
-        }
-    }
-    for path in trust.authorities.iter().chain(&host.authorities) {
-        let certificates = read_certificates(path)?;
-        if certificates.is_empty() {
-            return Err(invalid(path, "it holds no certificate"));
-        }
-        for certificate in certificates {
-            roots
-                .add(certificate)
-                .map_err(|error| invalid(path, &error.to_string()))?;
-        }
-    }
+    let failed = |error: &dyn std::fmt::Display| {
+        Error::new(ErrorKind::Network, format!("set up TLS: {error}"))
+    };
+    let (roots, trusted) = read_roots(trust, host)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::new(ErrorKind::Network, format!("set up TLS: {error}")))?
-        .with_root_certificates(roots);
+        .map_err(|error| failed(&error))?;
+    let builder = if roots.is_empty() {
+        // Nobody is believed, and the library's builder of verifiers would not have that.
+        builder.with_root_certificates(roots)
+    } else {
+        let verifier = Verifier::new(roots, trusted, provider).map_err(|error| failed(&error))?;
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+    };
     let mut config = match &host.identity {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
@@ -119,6 +114,37 @@ pub(super) fn configure(trust: &Trust, host: &HostCertificates) -> Result<Client
     // One connection a download: several in one HTTP/2 connection would share its one window.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// The authorities that are believed, for the library and as they lie on disk.
+fn read_roots(
+    trust: &Trust,
+    host: &HostCertificates,
+) -> Result<(RootCertStore, HashSet<CertificateDer<'static>>)> {
+    let mut roots = RootCertStore::empty();
+    let mut trusted = HashSet::new();
+    if let Some(bundle) = trust.bundles.iter().find(|path| path.exists()) {
+        let certificates = read_certificates(bundle)?;
+        trusted.extend(certificates.iter().cloned());
+        // Distributions ship certificates that the library finds odd; they must not spoil the rest.
+        let (added, _) = roots.add_parsable_certificates(certificates);
+        if added == 0 {
+            return Err(invalid(bundle, "it holds no certificate"));
+        }
+    }
+    for path in trust.authorities.iter().chain(&host.authorities) {
+        let certificates = read_certificates(path)?;
+        if certificates.is_empty() {
+            return Err(invalid(path, "it holds no certificate"));
+        }
+        for certificate in certificates {
+            trusted.insert(certificate.clone());
+            roots
+                .add(certificate)
+                .map_err(|error| invalid(path, &error.to_string()))?;
+        }
+    }
+    Ok((roots, trusted))
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {

@@ -4,6 +4,7 @@ use std::fs;
 
 use oci_flatten::error::ErrorKind;
 use oci_flatten::progress::Event;
+use oci_flatten::registry::is_untrusted_certificate;
 
 use crate::parts::image::TestImage;
 use crate::parts::pull::Client;
@@ -110,6 +111,48 @@ async fn tls_is_believed_by_its_authority_only() {
     let mut client = Client::new();
     client.settings.plain_http = true;
     client.expect_error(&reference, "HTTP 400").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_self_signed_certificate_is_believed_where_it_is_named() {
+    if !ready() {
+        return;
+    }
+    let [certificates, others] = [(); 2].map(|()| Certificates::self_signed());
+    let features = Features {
+        certificates: Some(&certificates),
+        ..Features::default()
+    };
+    let (registry, image) = (Registry::start(&features), TestImage::new());
+    image.push(&registry, "app:v1");
+    let reference = format!("{}/app:v1", registry.domain());
+    let mut stranger = Client::new();
+    stranger.settings.trust.authorities = vec![others.authority()];
+    let error = stranger.expect_error(&reference, "UnknownIssuer").await;
+    assert!(is_untrusted_certificate(&error), "{error}");
+    let nobodys = Client::new();
+    let why = "invalid peer certificate";
+    let error = nobodys.expect_error(&reference, why).await;
+    assert!(is_untrusted_certificate(&error), "{error}");
+
+    let mut client = Client::new();
+    client.settings.trust.authorities = vec![certificates.authority()];
+    client.expect(&reference, &image).await;
+    // The name still counts.
+    let error = client
+        .expect_error(
+            &reference.replace("127.0.0.1", "localhost"),
+            "not valid for name",
+        )
+        .await;
+    assert!(is_untrusted_certificate(&error), "{error}");
+
+    let mut client = Client::new();
+    let host = client.folder.path().join(registry.domain());
+    fs::create_dir_all(&host).unwrap();
+    fs::copy(certificates.authority(), host.join("ca.crt")).unwrap();
+    client.settings.trust.certs_dirs = vec![client.folder.path().to_path_buf()];
+    client.expect(&reference, &image).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,6 +44,20 @@ impl Certificates {
         made
     }
 
+    /// One certificate that is server and authority, as the registry's own manual makes it.
+    pub(crate) fn self_signed() -> Self {
+        let made = Self {
+            folder: tempfile::tempdir().unwrap(),
+            wants_client: false,
+        };
+        openssl(&format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=registry -addext subjectAltName=IP:127.0.0.1 -keyout {0}.key -out {0}.crt",
+            made.path("server").display()
+        ));
+        fs::copy(made.path("server.crt"), made.authority()).unwrap();
+        made
+    }
+
     /// The registry asks for a client certificate.
     pub(crate) fn mutual() -> Self {
         Self {
