@@ -7,7 +7,10 @@ use oci_flatten::cache::{Cache, CorruptBlob};
 use oci_flatten::limits::Limits;
 use oci_flatten::platform::Platform;
 use oci_flatten::progress::Observer;
-use oci_flatten::registry::{PullOptions, RegistrySettings, RegistrySource};
+use oci_flatten::reference::Reference;
+use oci_flatten::registry::{
+    PullOptions, RegistrySettings, RegistrySource, is_untrusted_certificate,
+};
 use oci_flatten::source::{OpenOptions, Source, SourceName, open_local};
 
 use crate::error::{Error, ErrorKind};
@@ -80,8 +83,32 @@ pub async fn open(
                 limits: options.limits.clone(),
                 observer: observer.clone(),
             };
-            Ok(Arc::new(RegistrySource::open(reference, &options).await?))
+            let source = RegistrySource::open(reference, &options).await;
+            let source = source.map_err(|error| explain(error, reference, &access.settings))?;
+            Ok(Arc::new(source))
         }
+    }
+}
+
+/// Adds what the user can do about a registry that refuses, or that is not believed.
+fn explain(
+    error: oci_flatten::error::Error,
+    reference: &Reference,
+    settings: &RegistrySettings,
+) -> Error {
+    let host = reference.domain();
+    let untrusted = is_untrusted_certificate(&error);
+    let error = Error::from(error);
+    // A registry that the configuration blocks was not asked, and no login would help.
+    let asked = settings.rules.locate(reference).is_ok();
+    match error.kind() {
+        ErrorKind::Unauthorized if asked => error.with_hint(format!(
+            "log in with `podman login {host}` or `docker login {host}`, or name a file of credentials with --authfile"
+        )),
+        ErrorKind::Network if untrusted => error.with_hint(format!(
+            "name the authority of its certificate with --ca-cert, or put it into ~/.config/containers/certs.d/{host}/ca.crt"
+        )),
+        _ => error,
     }
 }
 
