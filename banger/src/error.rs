@@ -194,10 +194,17 @@ impl From<oci_flatten::error::Error> for Error {
             Below::Cancelled => ErrorKind::Interrupted,
             _ => ErrorKind::Failure,
         };
-        let message = error.message().to_owned();
-        match error.into_source() {
-            Some(source) => Self::new(kind, message).with_source(source),
-            None => Self::new(kind, message),
+        let converted = Self::new(kind, error.message());
+        let converted = match error.into_source() {
+            Some(source) => converted.with_source(source),
+            None => converted,
+        };
+        match kind {
+            // What the library writes is its cache; the size of the filesystem is none of its business.
+            ErrorKind::NoSpace => converted.with_hint(
+                "free some space, or remove layers that are no longer wanted with `banger cache prune`",
+            ),
+            _ => converted,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Layers on their way: downloads run ahead, readers follow.
 
 use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -256,11 +258,34 @@ async fn read_cached(mut blob: Box<CachedBlob>) -> io::Result<Option<(Bytes, Rea
     Ok((!bytes.is_empty()).then_some((bytes, Reader::Cached(blob))))
 }
 
-/// The same error once more, for a second reader of one download.
-fn copy_of(error: &Error) -> Error {
+/// The same error once more: several readers of one download may meet it.
+fn copy_of(error: &Arc<Error>) -> Error {
     let copy = Error::new(error.kind(), error.message());
-    match CorruptBlob::find_in(error) {
-        Some(corrupt) => copy.with_source(corrupt.clone()),
-        None => copy,
+    match (CorruptBlob::find_in(&**error), error.source()) {
+        (Some(corrupt), _) => copy.with_source(corrupt.clone()),
+        (None, Some(_)) => copy.with_source(SharedCause(Arc::clone(error))),
+        (None, None) => copy,
+    }
+}
+
+/// The cause of a shared error, in the place of that cause.
+#[derive(Debug)]
+struct SharedCause(Arc<Error>);
+
+impl SharedCause {
+    fn cause(&self) -> &(dyn StdError + 'static) {
+        self.0.source().unwrap_or(&*self.0)
+    }
+}
+
+impl fmt::Display for SharedCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.cause(), f)
+    }
+}
+
+impl StdError for SharedCause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause().source()
     }
 }

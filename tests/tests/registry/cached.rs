@@ -11,7 +11,7 @@ use oci_flatten::source::Source as _;
 
 use crate::parts::image::TestImage;
 use crate::parts::proxy::{Action, Proxy};
-use crate::parts::pull::{Client, read_layer};
+use crate::parts::pull::{Client, chain, read_layer};
 use crate::parts::ready;
 use crate::parts::server::Registry;
 
@@ -338,6 +338,8 @@ async fn a_full_disk_is_a_clear_error_and_is_given_back() {
         oci_flatten::error::ErrorKind::NoSpace,
         "{error}"
     );
-    assert!(error.to_string().contains("write blob to cache"), "{error}");
+    let told = chain(&error);
+    assert!(told.contains("write blob to cache"), "{told}");
+    assert!(told.contains("No space left on device"), "{told}");
     assert!(!left, "space is given back");
 }
