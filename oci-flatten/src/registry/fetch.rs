@@ -96,6 +96,7 @@ impl Fetcher {
             }
             self.pause(&mut backoff, failure, Some(&digest)).await?;
         }
+        let source = self.repositories[place].name();
         let commit = spawn_blocking(move || ingest.commit())
             .await
             .map_err(|error| broken(&error))?;
@@ -106,6 +107,8 @@ impl Fetcher {
                 found: format!("{kept} bytes of an earlier run that do not fit"),
             }
             .into_error(),
+            // Which of several places has given the wrong bytes is what the user must know.
+            ErrorKind::Integrity => error.context(&source),
             _ => error,
         })
     }
@@ -143,7 +146,11 @@ impl Fetcher {
             let write = move || ingest.write(&fresh).map(|()| ingest);
             ingest = spawn_blocking(write)
                 .await
-                .map_err(|error| broken(&error))??;
+                .map_err(|error| broken(&error))?
+                .map_err(|error| match error.kind() {
+                    ErrorKind::Integrity => error.context(repository.name()),
+                    _ => error,
+                })?;
             progress.tell(&ingest);
         }
         if ingest.written() < size {
