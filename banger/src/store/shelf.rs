@@ -117,12 +117,23 @@ impl Shelf {
 
     /// Removes what killed runs have left. What cannot be removed now is tried again next time.
     pub(crate) fn sweep(&self) -> Result<(), Error> {
-        let dead = self.lock()?.scan()?.dead;
+        let dead = self.find_dead()?;
         for (path, _held) in &dead {
             // A directory that resists must not keep its user from working.
             let _ = remove_tree(path);
         }
         Ok(())
+    }
+
+    /// What killed runs have left, held by us, and no longer in the way of anyone who wants its name.
+    fn find_dead(&self) -> Result<Vec<(PathBuf, File)>, Error> {
+        let lock = self.lock()?;
+        let dead = lock.scan()?.dead;
+        for (path, _held) in &dead {
+            // A lock says "alive" to others, ours too.
+            let _ = fs::remove_file(path.join(RESERVATION));
+        }
+        Ok(dead)
     }
 }
 
@@ -337,6 +348,19 @@ mod tests {
         drop(live);
         assert!(!shelf.lock().unwrap().is_reserved(&name).unwrap());
         assert_eq!(shelf.names().unwrap(), [".lock"]);
+    }
+
+    #[test]
+    fn what_is_being_swept_keeps_no_name() {
+        let (_folder, shelf) = shelf();
+        let name = Name::parse("wanted").unwrap();
+        let dead = shelf.path().join("a.staging");
+        fs::create_dir_all(&dead).unwrap();
+        fs::write(dead.join(RESERVATION), "wanted").unwrap();
+        let swept = shelf.find_dead().unwrap();
+        assert_eq!(swept.len(), 1);
+        // Held by another run that has yet to remove it.
+        assert!(!shelf.lock().unwrap().is_reserved(&name).unwrap());
     }
 
     #[test]
