@@ -49,15 +49,26 @@ impl Problems {
                 .find(|kind| kinds.contains(kind))
                 .unwrap_or(ErrorKind::Failure),
         };
-        let mut flags: Vec<&str> = Vec::new();
-        for (flag, _) in &self.found {
-            if !flags.contains(flag) {
-                flags.push(flag);
-            }
-        }
-        let hint = format!("give another {}", flags.join(", "));
+        let hint = hint(&self.found);
         Err(chain(kind, &self.found).with_hint(hint))
     }
+}
+
+/// What mends the problems: their own hints, and for those without one another value of their flag.
+fn hint(found: &[(&'static str, Error)]) -> String {
+    let mut flags: Vec<&str> = Vec::new();
+    let mut hints: Vec<String> = Vec::new();
+    for (flag, error) in found {
+        match error.hint() {
+            Some(hint) if !hints.iter().any(|known| known == hint) => hints.push(hint.to_owned()),
+            None if !flags.contains(flag) => flags.push(flag),
+            _ => {}
+        }
+    }
+    if !flags.is_empty() {
+        hints.insert(0, format!("give another {}", flags.join(", ")));
+    }
+    hints.join("; ")
 }
 
 /// One problem as it is; of several a chain, so that each has a line of its own.
@@ -103,14 +114,23 @@ mod tests {
         assert!(problems.is_empty());
         problems.add("--kernel", Error::new(ErrorKind::Failure, "a is no kernel"));
         problems.add("--initrd", Error::new(ErrorKind::NotFound, "b is missing"));
+        let missing = Error::new(ErrorKind::NotFound, "no kernel is called c");
+        problems.add("--kernel-ref", missing.with_hint("see the list"));
         let error = problems.into_result().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert_eq!(error.to_string(), "2 things are wrong with the request");
+        assert_eq!(error.to_string(), "3 things are wrong with the request");
         assert_eq!(
             error.causes(),
-            ["--kernel: a is no kernel", "--initrd: b is missing"]
+            [
+                "--kernel: a is no kernel",
+                "--initrd: b is missing",
+                "--kernel-ref: no kernel is called c"
+            ]
         );
-        assert_eq!(error.hint(), Some("give another --kernel, --initrd"));
+        assert_eq!(
+            error.hint(),
+            Some("give another --kernel, --initrd; see the list")
+        );
         assert!(Problems::default().into_result().is_ok());
     }
 }

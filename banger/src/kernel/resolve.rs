@@ -36,7 +36,7 @@ pub struct ResolvedKernel {
 }
 
 /// Finds the kernel and checks it against the architecture of the image it is for. Asking for none is
-/// problem. Nothing is copied, and nothing on the network is asked. Everything that is wrong goes to
+/// no problem. Nothing is copied, and nothing on the network is asked. Everything that is wrong goes to
 /// `problems`, each with the flag that mends it; what is returned then is not to be used.
 pub fn resolve(
     catalog: &Catalog,
@@ -54,7 +54,8 @@ pub fn resolve(
                 Error::new(
                     ErrorKind::Usage,
                     "a kernel of the catalog excludes --kernel, --initrd and --modules",
-                ),
+                )
+                .with_hint("give either --kernel-ref or the files, not both"),
             );
             None
         }
@@ -108,7 +109,8 @@ fn from_paths(request: &KernelRequest, problems: &mut Problems) -> Option<Resolv
                 Error::new(
                     ErrorKind::Usage,
                     "an initrd or a module directory needs the kernel it belongs to",
-                ),
+                )
+                .with_hint("add --kernel"),
             );
             None
         }
@@ -134,7 +136,8 @@ fn from_paths(request: &KernelRequest, problems: &mut Problems) -> Option<Resolv
             Error::new(
                 ErrorKind::Failure,
                 format!("the kernel cannot mount its root without an initrd: {text}"),
-            ),
+            )
+            .with_hint("add --initrd with these modules, or take a kernel that has them built in"),
         ),
         Verdict::Hopeless(text) => problems.add(
             "--kernel",
