@@ -391,6 +391,28 @@ fn an_explicit_list_of_packages_is_what_is_recorded() {
     ));
 }
 
+#[test]
+fn a_feature_without_packages_is_told_to_be_off_the_record() {
+    let home = Home::new();
+    let packages = PackagesRequest {
+        list: None,
+        features: vec!["docker".to_owned()],
+    };
+    let request = PullRequest {
+        packages,
+        ..pull_request("a")
+    };
+    let made = pull_quietly(&home, &request, &Prepared::default()).unwrap();
+    assert_eq!(made.image.record().packages, None);
+    assert!(
+        made.warnings
+            .iter()
+            .any(|warning| warning.starts_with("docker is not on record")),
+        "{:?}",
+        made.warnings
+    );
+}
+
 fn register_request(home: &Home, name: &str) -> RegisterRequest {
     RegisterRequest {
         name: Name::parse(name).unwrap(),
@@ -728,6 +750,8 @@ fn qemu_boots_from_nvme_where_virtio_is_a_module() {
     };
     let (config, _) = boot_config(&image, Vmm::Qemu, Machine::default()).unwrap();
     assert!(config.to_string().contains("root=/dev/nvme0n1"), "{config}");
+    let suggested = &image.record().boot.as_ref().unwrap().command_line;
+    assert!(suggested.contains("root=/dev/nvme0n1"), "{suggested}");
     let error = boot_config(&image, Vmm::Firecracker, Machine::default()).unwrap_err();
     assert!(error.to_string().contains("virtio_blk: module"), "{error}");
     assert!(error.hint().unwrap().contains("--initrd"));

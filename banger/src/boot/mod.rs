@@ -36,6 +36,11 @@ const SHELLS: [&str; 5] = [
     "/busybox/sh",
 ];
 
+/// The first virtio disk, as the kernel names it.
+pub(crate) const VIRTIO_DISK: &str = "/dev/vda";
+/// The first NVMe disk.
+pub(crate) const NVME_DISK: &str = "/dev/nvme0n1";
+
 /// How to start what is in the tree.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BootBlock {
@@ -60,7 +65,8 @@ pub struct BootBlock {
     /// What the image's configuration says of the process that a container would run.
     #[serde(flatten)]
     pub runtime: RuntimeConfig,
-    /// A kernel command line for a VM whose first disk is a virtio disk.
+    /// A kernel command line for a VM that has the root filesystem as its first disk: a virtio disk, or an NVMe disk where
+    /// the image's kernel mounts its root from no other.
     pub command_line: String,
 }
 
@@ -69,6 +75,11 @@ impl BootBlock {
     #[must_use]
     pub fn first_program(&self) -> Option<&str> {
         self.init.as_deref().or(self.shell.as_deref())
+    }
+
+    /// Has the command line name `disk`.
+    pub(crate) fn set_disk(&mut self, disk: &str) {
+        self.command_line = command_line(self.architecture, disk, self.first_program());
     }
 }
 
@@ -112,7 +123,7 @@ pub fn boot_block(
         runtime,
         command_line: command_line(
             architecture,
-            "/dev/vda",
+            VIRTIO_DISK,
             chosen.map(|program| program.path.as_str()),
         ),
     })

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::boot::command_line;
+use crate::boot::{NVME_DISK, VIRTIO_DISK, command_line};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::{
     Architecture, Compression, Disk, DriverState, KernelFacts, KernelFormat, disk_state,
@@ -316,7 +316,7 @@ fn cloud_hypervisor(parts: &Parts) -> Result<BootConfig, Error> {
     }
     let line = command_line(
         Some(parts.facts.architecture),
-        "/dev/vda",
+        VIRTIO_DISK,
         Some(&parts.program),
     );
     let mut words = vec![
@@ -353,8 +353,8 @@ fn qemu(parts: &Parts, disk: Disk) -> Result<BootConfig, Error> {
         Architecture::Riscv64 => ("qemu-system-riscv64", "virt"),
     };
     let (device, name) = match disk {
-        Disk::Nvme => ("nvme,drive=rootfs,serial=rootfs", "/dev/nvme0n1"),
-        Disk::VirtioPci | Disk::VirtioMmio => ("virtio-blk-pci,drive=rootfs", "/dev/vda"),
+        Disk::Nvme => ("nvme,drive=rootfs,serial=rootfs", NVME_DISK),
+        Disk::VirtioPci | Disk::VirtioMmio => ("virtio-blk-pci,drive=rootfs", VIRTIO_DISK),
     };
     let line = command_line(Some(parts.facts.architecture), name, Some(&parts.program));
     let mut words: Vec<String> = [

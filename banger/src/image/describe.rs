@@ -99,5 +99,13 @@ fn look_inside(
     if let Some(list) = &plan.package_list {
         facts.packages = Some(Packages::of_list(list, features));
     }
+    if facts.packages.is_none() && !features.is_empty() {
+        facts.warnings.push(format!(
+            "{} is not on record: the root filesystem has no package database that could be read, and no list was given \
+             (--packages)",
+            features.join(", ")
+        ));
+    }
+    facts.fit(plan.kernel.as_ref());
     Ok(facts)
 }

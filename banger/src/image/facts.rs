@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::rootfs::Ext4Tree;
-use crate::boot::{BootBlock, RuntimeConfig, boot_block};
+use crate::boot::{BootBlock, NVME_DISK, RuntimeConfig, boot_block};
 use crate::error::Error;
-use crate::kernel::Architecture;
+use crate::kernel::{Architecture, Disk, ResolvedKernel, usable_disks};
 use crate::packages::Packages;
 
 /// What was found in a root filesystem.
@@ -41,6 +41,17 @@ impl Facts {
                 .push(format!("the image does not boot: {}", boot.reason));
         }
         facts
+    }
+
+    /// Has the kernel's command line name a disk that this kernel can mount its root from.
+    pub(super) fn fit(&mut self, kernel: Option<&ResolvedKernel>) {
+        let (Some(boot), Some(kernel)) = (&mut self.boot, kernel) else {
+            return;
+        };
+        let disks = usable_disks(&kernel.facts.drivers, kernel.initrd.is_some());
+        if disks == [Disk::Nvme] {
+            boot.set_disk(NVME_DISK);
+        }
     }
 
     fn note<T>(&mut self, what: &str, result: Result<T, Error>) -> Option<T> {

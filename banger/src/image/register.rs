@@ -44,7 +44,7 @@ pub fn register(
         .work_seed
         .as_deref()
         .and_then(|path| problems.take("--work-seed", readable(path)));
-    let facts = rootfs
+    let mut facts = rootfs
         .as_ref()
         .map(|(path, _)| Facts::of(path, RuntimeConfig::default(), None, &[]))
         .unwrap_or_default();
@@ -52,6 +52,7 @@ pub fn register(
     let kernel = resolve(catalog, &request.kernel, architecture, &mut problems);
     let kernel = kernel.and_then(|kernel| problems.take("--kernel", with_absolute_paths(kernel)));
     problems.into_result()?;
+    facts.fit(kernel.as_ref());
     let (rootfs, rootfs_bytes) = rootfs.unwrap_or_default();
 
     let (id, staging) = store.stage(&request.name)?;
