@@ -358,6 +358,25 @@ async fn documents_are_bounded() {
             .await,
         ErrorKind::LimitExceeded
     );
+
+    let scene = Scene::new(|request| match request.is_manifest() {
+        true => Action::Endless,
+        false => Action::Forward,
+    });
+    assert_eq!(
+        scene
+            .expect_error("manifest has more bytes (limit 4194304)")
+            .await,
+        ErrorKind::LimitExceeded
+    );
+    let scene = Scene::new(|request| match request.is_layer() {
+        true => Action::Endless,
+        false => Action::Forward,
+    });
+    assert_eq!(
+        scene.expect_error("longer than its descriptor says").await,
+        ErrorKind::Integrity
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

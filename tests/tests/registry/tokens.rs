@@ -306,3 +306,30 @@ async fn a_realm_out_in_the_world_gets_no_password_in_clear() {
         .await;
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_server_that_redirects_takes_no_password_elsewhere() {
+    for (entry, followed) in [
+        (r#"{"auth": "dXNlcjpwYXNz"}"#, true),
+        // A form is not sent on: it holds the secret itself.
+        (r#"{"identitytoken": "refresh"}"#, false),
+    ] {
+        let elsewhere = Proxy::alone(|_| Answer::new(200).body(r#"{"token":"anonymous"}"#));
+        let target = format!("http://{}/token", elsewhere.domain());
+        let tokens = Proxy::alone(move |_| Answer::new(307).header("Location", target.clone()));
+        let realm = format!("Bearer realm=\"http://{}/token\"", tokens.domain());
+        let registry =
+            Proxy::alone(move |_| Answer::new(401).header("WWW-Authenticate", realm.clone()));
+        let mut client = Client::new();
+        client.login(&registry.domain(), entry);
+        let error = client
+            .expect_error(&format!("{}/org/app:v1", registry.domain()), "HTTP ")
+            .await;
+        let secret = |request: &Request| {
+            request.header("authorization").is_some() || !request.body.is_empty()
+        };
+        assert!(tokens.count(secret) > 0, "{error}");
+        assert_eq!(!elsewhere.requests().is_empty(), followed, "{error}");
+        assert_eq!(elsewhere.count(secret), 0);
+    }
+}

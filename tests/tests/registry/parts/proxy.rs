@@ -74,6 +74,8 @@ pub(crate) enum Action {
     WrongRange(&'static str),
     /// The registry's answer with bytes behind its end.
     Lengthen,
+    /// The head of the registry's answer without a length, and blanks for as long as the client listens.
+    Endless,
     /// Nothing at all, the connection is cut.
     Cut,
 }
@@ -293,6 +295,12 @@ fn respond(
             client.write_all(&answer.head(None))?;
             client.write_all(&answer.body)?;
             client.write_all(b"more")
+        }
+        Action::Endless => {
+            client.write_all(&answer.head(None))?;
+            loop {
+                client.write_all(&[b' '; 4096])?;
+            }
         }
         Action::Forward | Action::Answer(_) | Action::IgnoreRange | Action::Cut => {
             let head_only = request.method == "HEAD";
