@@ -57,6 +57,9 @@ impl Reference {
         if is_identifier(text) {
             return Err(ReferenceError::BareIdentifier);
         }
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(ReferenceError::Scheme(scheme.to_owned()));
+        }
         let (domain, remainder) = split_domain(text);
         let (name_and_tag, digest) = match remainder.split_once('@') {
             Some((front, digest)) => (front, Some(parse_digest(digest)?)),
@@ -172,6 +175,9 @@ pub enum ReferenceError {
     /// 64 hexadecimal digits are an image id to Docker, never a name.
     #[error("reference is 64 hexadecimal digits, which name an image id and not a repository")]
     BareIdentifier,
+    /// It is a URL.
+    #[error("reference is a URL: leave {0}:// out")]
+    Scheme(String),
     /// The host breaks the grammar.
     #[error("registry host is not valid: {0:?}")]
     Domain(String),

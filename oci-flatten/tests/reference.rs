@@ -199,6 +199,12 @@ fn invalid_references_are_refused() {
 }
 
 #[test]
+fn a_url_is_told_from_a_reference() {
+    let error = Reference::parse("https://ghcr.io/org/app:v1").expect_err("a URL");
+    assert_eq!(error.to_string(), "reference is a URL: leave https:// out");
+}
+
+#[test]
 fn the_tables_are_long_enough() {
     assert!(VALID.len() + INVALID.len() >= 80);
 }
