@@ -76,13 +76,22 @@ pub async fn open_and_flatten(
         Ok((source, summary))
     };
     // Each round throws one blob away and fetches it anew; a disk that spoils what was just written ends it.
+    let mut spoiled = None;
     for _ in 0..MAX_REFETCHED_BLOBS {
         match attempt().await {
-            Err(error) if is_corrupt_cache(&error) => {}
-            outcome => return outcome,
+            Err(error) if is_corrupt_cache(&error) => spoiled = Some(error),
+            outcome => return outcome.map_err(|error| because(error, spoiled)),
         }
     }
     attempt().await
+}
+
+/// A blob that cannot be fetched anew is missing because it was thrown away, which the user should know.
+fn because(error: Error, spoiled: Option<Error>) -> Error {
+    match spoiled {
+        Some(spoiled) if std::error::Error::source(&error).is_none() => error.with_source(spoiled),
+        _ => error,
+    }
 }
 
 /// Corrupt cached blobs that one flattening replaces before it gives up: far more than a healthy disk has.

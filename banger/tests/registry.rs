@@ -184,6 +184,11 @@ fn a_cached_blob_that_changed_on_disk_is_fetched_again() {
         3,
     );
     run(&mut registry.flatten(&registry.path("third"), &[]), 0);
+
+    spoil();
+    let offline = &mut registry.flatten(&registry.path("none"), &["--offline"]);
+    let (_, stderr) = run(offline, 3);
+    assert!(stderr.contains("cached blob is corrupt"), "{stderr}");
 }
 
 #[test]
