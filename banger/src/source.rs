@@ -106,7 +106,8 @@ fn explain(
             "log in with `podman login {host}` or `docker login {host}`, or name a file of credentials with --authfile"
         )),
         ErrorKind::Network if untrusted => error.with_hint(format!(
-            "name the authority of its certificate with --ca-cert, or put it into ~/.config/containers/certs.d/{host}/ca.crt"
+            "name the authority of its certificate with --ca-cert, or put it into ~/.config/containers/certs.d/{}/ca.crt",
+            reference.registry()
         )),
         _ => error,
     }

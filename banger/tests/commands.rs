@@ -395,6 +395,10 @@ fn exit_5_is_a_registry_that_refuses() {
     });
     let (_, stderr) = user.run(&["image", "pull", &source], 5);
     assert!(stderr.contains("error: "), "{stderr}");
+    assert!(
+        stderr.contains("hint: log in with `podman login 127.0.0.1:"),
+        "{stderr}"
+    );
     assert_eq!(user.left_in_store(), [".lock"]);
 }
 
