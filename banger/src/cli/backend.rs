@@ -52,7 +52,7 @@ impl Backend {
         global: &Global,
     ) -> Result<O::Reply, Error> {
         let watch = Watch {
-            progress: match O::LONG {
+            progress: match O::HAS_PROGRESS {
                 true => progress::observer(global.progress, global.quiet),
                 false => Arc::new(()),
             },

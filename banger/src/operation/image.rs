@@ -42,6 +42,7 @@ pub struct ImagePull {
 impl Operation for ImagePull {
     const METHOD: &'static str = "image.pull";
     const LONG: bool = true;
+    const HAS_PROGRESS: bool = true;
     type Reply = ImageMade;
 
     fn run(self, context: &Context, watch: &Watch) -> Result<ImageMade, Error> {

@@ -50,6 +50,8 @@ pub trait Operation: Serialize + DeserializeOwned + JsonSchema + Send + 'static 
     const METHOD: &'static str;
     /// Whether it may take long: it fetches, copies or reads much, and can be cancelled.
     const LONG: bool = false;
+    /// Whether it tells how far it is.
+    const HAS_PROGRESS: bool = false;
     /// What comes back.
     type Reply: Serialize + DeserializeOwned + JsonSchema + Send + 'static;
 
