@@ -69,6 +69,8 @@ pub enum ProgressEvent {
         read: u64,
         /// Bytes of tar applied.
         expanded: u64,
+        /// Entries applied.
+        entries: u64,
     },
     /// A layer is applied.
     LayerFinished {
@@ -185,10 +187,12 @@ impl ProgressEvent {
                 layer,
                 read,
                 expanded,
+                entries,
             } => Self::LayerProgress {
                 layer,
                 read,
                 expanded,
+                entries,
             },
             Event::LayerFinished {
                 layer,

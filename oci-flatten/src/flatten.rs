@@ -237,6 +237,7 @@ impl<S: ContentSink> Applying<S> {
                 layer: index,
                 read,
                 expanded,
+                entries: applier.entries(),
             });
             // A decoder that has nothing more to fill has closed the pool.
             let _ = self.pool.try_send(chunk);

@@ -66,6 +66,8 @@ pub enum Event {
         read: u64,
         /// Bytes of tar applied.
         expanded: u64,
+        /// Entries applied.
+        entries: u64,
     },
     /// A layer is applied, and its digests are right.
     LayerFinished {

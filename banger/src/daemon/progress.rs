@@ -135,6 +135,7 @@ mod tests {
                 layer: 0,
                 read,
                 expanded: read,
+                entries: read,
             });
             if read % 250 == 0 {
                 observer.observe(ProgressEvent::LayerStarted { layer: 1 });
@@ -156,6 +157,7 @@ mod tests {
             layer: 0,
             read: 999,
             expanded: 999,
+            entries: 999,
         };
         assert!(seen.contains(&last));
     }

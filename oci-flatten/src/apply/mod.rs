@@ -118,6 +118,12 @@ impl<'a, S: ContentSink> LayerApplier<'a, S> {
         Ok(Self { reader, merger })
     }
 
+    /// Tar entries so far, whiteouts included.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.merger.report.entries
+    }
+
     /// Takes the layer's next bytes.
     ///
     /// # Errors

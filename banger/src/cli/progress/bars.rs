@@ -1,6 +1,6 @@
 //! Progress as bars: one for each layer, and a line with the totals.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +25,12 @@ struct State {
     layers: Vec<ProgressBar>,
     /// The layers that a blob feeds: two may share one.
     layers_of: HashMap<String, Vec<usize>>,
-    expanded: HashMap<usize, u64>,
-    entries: u64,
+    /// Blobs that still arrive: their bars tell what has arrived, not what is applied.
+    arriving: HashSet<String>,
+    /// Bytes of tar and entries that are applied, by layer.
+    applied: HashMap<usize, (u64, u64)>,
+    /// The layer that is being applied.
+    flattening: Option<usize>,
     total: ProgressBar,
 }
 
@@ -41,8 +45,9 @@ impl Bars {
         let state = State {
             layers: Vec::new(),
             layers_of: HashMap::new(),
-            expanded: HashMap::new(),
-            entries: 0,
+            arriving: HashSet::new(),
+            applied: HashMap::new(),
+            flattening: None,
             total,
         };
         Self {
@@ -74,40 +79,50 @@ impl State {
             ProgressEvent::Resolved {
                 reference, layers, ..
             } => self.resolve(&reference, layers, screen),
-            ProgressEvent::Cached { digest } => self.each(&digest, |bar| bar.set_message("cached")),
+            ProgressEvent::Cached { digest } => self.say(&digest, "cached"),
             ProgressEvent::Downloading {
                 digest,
                 received,
                 size,
-            } => self.each(&digest, |bar| {
-                bar.set_length(size);
-                bar.set_position(received);
-                bar.set_message("downloading");
-            }),
+            } => {
+                for bar in self.bars_of(&digest) {
+                    bar.set_length(size);
+                    bar.set_position(received);
+                }
+                if self.arriving.insert(digest.clone()) {
+                    self.say(&digest, "downloading");
+                }
+            }
             ProgressEvent::Downloaded { digest } => {
-                self.each(&digest, |bar| bar.set_message("downloaded"))
+                self.arriving.remove(&digest);
+                self.say(&digest, "downloaded");
             }
             ProgressEvent::Retrying { reason, .. } => self.total.set_message(printable(&reason)),
-            ProgressEvent::LayerStarted { layer } => self.show(layer, "flattening"),
+            ProgressEvent::LayerStarted { layer } => {
+                self.flattening = Some(layer);
+                if let Some(bar) = self.layers.get(layer) {
+                    bar.set_message("flattening");
+                }
+            }
             ProgressEvent::LayerProgress {
                 layer,
                 read,
                 expanded,
+                entries,
             } => {
-                if let Some(bar) = self.layers.get(layer) {
+                if !self.is_arriving(layer)
+                    && let Some(bar) = self.layers.get(layer)
+                {
                     bar.set_position(read);
                 }
-                self.count(layer, expanded);
+                self.count(layer, expanded, entries);
             }
             ProgressEvent::LayerFinished {
                 layer,
                 expanded,
                 entries,
             } => {
-                self.entries += entries;
-                self.count(layer, expanded);
-                self.total
-                    .set_message(format!("{} entries", format_count(self.entries)));
+                self.count(layer, expanded, entries);
                 if let Some(bar) = self.layers.get(layer) {
                     bar.set_position(bar.length().unwrap_or(0));
                     bar.set_message("done");
@@ -123,7 +138,8 @@ impl State {
         for (index, LayerBlob { digest, size }) in layers.into_iter().enumerate().take(MAX_BARS) {
             let bar = screen.insert_before(&self.total, ProgressBar::new(size.unwrap_or(0)));
             bar.set_style(style(
-                "{prefix:.dim} [{bar:25}] {binary_bytes:>11}/{binary_total_bytes:<11} {msg}",
+                "{prefix:.dim} [{bar:25}] {binary_bytes:>11}/{binary_total_bytes:<11} \
+                 {binary_bytes_per_sec:>13}  {msg}",
             ));
             let name = digest.as_deref().map_or("tar", short);
             bar.set_prefix(format!("{name:<12}"));
@@ -135,23 +151,36 @@ impl State {
         }
     }
 
-    fn each(&self, digest: &str, show: impl Fn(&ProgressBar)) {
+    fn bars_of(&self, digest: &str) -> impl Iterator<Item = &ProgressBar> {
+        let layers = self.layers_of.get(digest).into_iter().flatten();
+        layers.filter_map(|layer| self.layers.get(*layer))
+    }
+
+    /// Says what becomes of a blob, at the layers that wait for it.
+    fn say(&self, digest: &str, state: &'static str) {
         for layer in self.layers_of.get(digest).into_iter().flatten() {
-            if let Some(bar) = self.layers.get(*layer) {
-                show(bar);
+            let begun = self.applied.contains_key(layer) || self.flattening == Some(*layer);
+            if !begun && let Some(bar) = self.layers.get(*layer) {
+                bar.set_message(state);
             }
         }
     }
 
-    fn show(&self, layer: usize, message: &'static str) {
-        if let Some(bar) = self.layers.get(layer) {
-            bar.set_message(message);
-        }
+    fn is_arriving(&self, layer: usize) -> bool {
+        let mut arriving = self.arriving.iter();
+        arriving.any(|digest| {
+            self.layers_of
+                .get(digest)
+                .is_some_and(|of| of.contains(&layer))
+        })
     }
 
-    fn count(&mut self, layer: usize, expanded: u64) {
-        self.expanded.insert(layer, expanded);
-        self.total.set_position(self.expanded.values().sum());
+    fn count(&mut self, layer: usize, expanded: u64, entries: u64) {
+        self.applied.insert(layer, (expanded, entries));
+        let sum = |of: fn(&(u64, u64)) -> u64| self.applied.values().map(of).sum::<u64>();
+        self.total.set_position(sum(|(expanded, _)| *expanded));
+        let entries = format_count(sum(|(_, entries)| *entries));
+        self.total.set_message(format!("{entries} entries"));
     }
 }
 

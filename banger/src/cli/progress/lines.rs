@@ -38,7 +38,8 @@ fn plain_line(event: &ProgressEvent, layers: usize) -> Option<String> {
             layers,
             ..
         } => {
-            format!("{reference}: {platform}, {} layers", layers.len())
+            let plural = if layers.len() == 1 { "" } else { "s" };
+            format!("{reference}: {platform}, {} layer{plural}", layers.len())
         }
         ProgressEvent::Cached { digest } => format!("{digest}: cached"),
         ProgressEvent::Downloaded { digest } => format!("{digest}: downloaded"),
@@ -118,7 +119,8 @@ mod tests {
                 &ProgressEvent::LayerProgress {
                     layer: 0,
                     read: 1,
-                    expanded: 1
+                    expanded: 1,
+                    entries: 1
                 },
                 2
             ),
