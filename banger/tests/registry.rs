@@ -6,10 +6,9 @@
 mod support;
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use support::{banger, run, sample, tool};
 
@@ -23,36 +22,38 @@ struct Registry {
 impl Registry {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
         let data = folder.path().join("data");
         let config = folder.path().join("config.yml");
         let text = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n",
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+             http: {{addr: 127.0.0.1:0}}\n",
             data.display()
         );
         fs::write(&config, text).unwrap();
-        let process = Command::new("docker-registry")
+        let mut process = Command::new("docker-registry")
             .arg("serve")
             .arg(&config)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut said = BufReader::new(process.stderr.take().unwrap()).lines();
+        // It finds a free port by itself, which nobody else can take meanwhile.
+        let port = loop {
+            let line = said.next().expect("the registry starts").unwrap();
+            if let Some((_, rest)) = line.split_once("listening on 127.0.0.1:") {
+                let digits = rest.split(|c: char| !c.is_ascii_digit());
+                break digits.into_iter().next().unwrap().to_owned();
+            }
+        };
+        // The pipe must not fill up.
+        std::thread::spawn(move || said.for_each(drop));
         let image = format!("127.0.0.1:{port}/sample:latest");
         let registry = Self {
             process,
             image,
             folder,
         };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "the registry does not answer");
-            std::thread::sleep(Duration::from_millis(50));
-        }
         let to = format!("docker://{}", registry.image);
         let mut copy = Command::new("skopeo");
         copy.args([
