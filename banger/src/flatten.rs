@@ -79,7 +79,10 @@ pub async fn open_and_flatten(
     let mut spoiled = None;
     for _ in 0..MAX_REFETCHED_BLOBS {
         match attempt().await {
-            Err(error) if is_corrupt_cache(&error) => spoiled = Some(error),
+            Err(error) if is_corrupt_cache(&error) => {
+                tracing::debug!(%error, "fetches a corrupt cached blob anew");
+                spoiled = Some(error);
+            }
             outcome => return outcome.map_err(|error| because(error, spoiled)),
         }
     }
@@ -178,6 +181,7 @@ fn finish(
     writer.set_uuid(uuid).map_err(from_ext4)?;
     let filesystem = writer.finish(tree).map_err(from_ext4)?;
     let size_bytes = filesystem.blocks * u64::from(filesystem.block_size);
+    tracing::debug!(%uuid, size_bytes, inodes = filesystem.inodes, "filesystem is complete");
     if size_bytes < filesystem.size_bytes {
         // What ext4 cannot use of the size asked for: part of a block, or a last group that is too short
         // for its own backups. The file ends where the filesystem does.

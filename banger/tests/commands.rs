@@ -531,6 +531,10 @@ fn every_command_has_help_completion_and_a_man_page() {
         &["kernel", "list"],
         &["kernel", "show"],
         &["kernel", "remove"],
+        &["cache", "show"],
+        &["cache", "verify"],
+        &["cache", "prune"],
+        &["daemon"],
         &["completion"],
     ] {
         let (help, _) = user.run(&[arguments, &["--help"]].concat(), 0);
@@ -546,4 +550,34 @@ fn every_command_has_help_completion_and_a_man_page() {
     let page = fs::read_to_string(format!("{pages}/banger-image-pull.1")).unwrap();
     assert!(page.contains("kernel\\-ref"), "{page}");
     assert!(Path::new(&pages).join("banger.1").exists());
+}
+
+#[test]
+fn what_is_done_is_logged_where_it_is_asked_for() {
+    let user = User::new();
+    let source = sample();
+    let pull = |name| {
+        [
+            "image",
+            "pull",
+            &source,
+            "--platform",
+            "linux/amd64",
+            "-q",
+            "--name",
+            name,
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    };
+    let run = |arguments: Vec<String>| {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        user.run(&arguments, 0).1
+    };
+    assert!(!run(pull("a")).contains("DEBUG"));
+    let told = run([pull("b"), vec!["-v".into()]].concat());
+    assert!(
+        told.contains("DEBUG banger::image::pull") && told.contains("Publish"),
+        "{told}"
+    );
 }

@@ -56,6 +56,9 @@ struct Global {
     /// Show no progress, and only identifiers as results
     #[arg(short, long, global = true, help_heading = "Global options")]
     quiet: bool,
+    /// Log what is done, on standard error
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    verbose: bool,
     /// Hand image, kernel and cache commands to the daemon
     #[arg(long, global = true, help_heading = "Global options")]
     daemon: bool,
@@ -91,6 +94,9 @@ enum Command {
 /// Parses the arguments, runs the command and reports how it went.
 pub(crate) fn main() -> ExitCode {
     let Arguments { global, command } = Arguments::parse();
+    if global.verbose {
+        report::start_log();
+    }
     let outcome: Result<(), Error> = match command {
         Command::Flatten(arguments) => arguments.run(&global),
         Command::Image(arguments) => arguments.run(&global),

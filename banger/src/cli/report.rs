@@ -6,6 +6,9 @@ use std::io::{self, Write as _};
 use banger::{Error, ErrorKind};
 use serde::Serialize;
 use serde_json::json;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Format;
 
@@ -79,6 +82,19 @@ pub(crate) fn printable(text: &str) -> String {
         }
     }
     safe
+}
+
+/// Has the libraries' log written to standard error.
+pub(crate) fn start_log() {
+    let ours = ["banger", "oci_flatten", "ext4_writer"].map(|name| (name, LevelFilter::DEBUG));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_timer(tracing_subscriber::fmt::time::uptime())
+        .with_ansi(false);
+    // There is one log a process, and this is the only place that starts it.
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(Targets::new().with_targets(ours)))
+        .try_init();
 }
 
 /// Writes to standard error; there is nowhere to report a failure of that.

@@ -208,6 +208,7 @@ pub fn pull(
 }
 
 fn begin(observer: &dyn Observer, step: Step) -> Result<(), Error> {
+    tracing::debug!(?step, "pull");
     observer.step(step);
     match observer.is_cancelled() {
         true => Err(Error::new(

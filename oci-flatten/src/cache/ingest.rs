@@ -223,6 +223,7 @@ impl Ingest {
         }
         fs::rename(&self.path, &target)?;
         file::sync_parent(&target)?;
+        tracing::debug!(digest = %self.digest, size = self.size, "cached");
         let file = file::open(&target)?;
         // The exclusive lock is this process's own and sits on another description of the same file.
         self.file.unlock()?;

@@ -71,7 +71,7 @@ impl Transport {
             headers,
             form,
         } = request;
-        for _ in 0..=REDIRECT_LIMIT {
+        for hop in 0..=REDIRECT_LIMIT {
             let mut builder = self
                 .client_for(&url)?
                 .request(method.clone(), url.clone())
@@ -87,6 +87,14 @@ impl Transport {
                 .send()
                 .await
                 .map_err(|error| from_transport(error, &doing))?;
+            tracing::debug!(
+                %method,
+                host = host_and_port(&url),
+                // That of a redirect may hold secrets.
+                path = if hop == 0 { url.path() } else { "…" },
+                status = response.status().as_u16(),
+                "asked"
+            );
             let Some(target) = redirect_target(&url, &response)?.filter(|_| form.is_none()) else {
                 return Ok(response);
             };
