@@ -225,7 +225,7 @@ fn devices_with_old_bytes_become_clean_filesystems() {
             }
             assert_eq!(has_old_blocks(path.path()), !discards);
             // The kernel uses inodes and blocks that only the old bytes occupied.
-            if mount::mount(path.path(), "loop,rw").is_some_and(|mount| {
+            if mount::mount(path.path(), "rw").is_some_and(|mount| {
                 for n in 0..600 {
                     std::fs::write(mount.path(format!("n{n}").as_bytes()), noise(n, 9000)).unwrap();
                 }
@@ -244,7 +244,7 @@ fn block_devices_become_clean_filesystems() {
     }
     for discards in [true, false] {
         let backing = old(140 << 20);
-        let attached = mount::Loop::new(backing.path());
+        let attached = mount::Loop::new(backing.path(), false);
         let file = std::fs::File::options()
             .read(true)
             .write(true)

@@ -127,7 +127,7 @@ fn a_host_directory_is_taken_exactly() {
         "holes are holes: {summary:?}"
     );
     check(image.path());
-    let Some(mount) = mount::mount(image.path(), "loop,ro") else {
+    let Some(mount) = mount::mount(image.path(), "ro") else {
         return;
     };
     compare(host.path(), &mount.path(b""), "lost+found");
@@ -356,7 +356,7 @@ fn a_tar_of_gnu_tar_is_taken_exactly() {
         writer.finish(tree).unwrap();
         check(image.path());
         if format == "--format=pax"
-            && let Some(mount) = mount::mount(image.path(), "loop,ro")
+            && let Some(mount) = mount::mount(image.path(), "ro")
         {
             compare(host.path(), &mount.path(b""), "lost+found");
         }

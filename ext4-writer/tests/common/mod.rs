@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "finds tools by the environment")]
 
 pub(crate) mod mount;
+pub(crate) mod sample;
 
 use std::ffi::OsStr;
 use std::path::Path;
