@@ -4,7 +4,9 @@
 mod common;
 
 use common::*;
-use ext4_writer::{Error, FileKind, FormatOptions, ImageWriter, MemoryDevice, SizeRule};
+use ext4_writer::{
+    BlockSize, Error, FileKind, FormatOptions, ImageWriter, JournalRule, MemoryDevice, SizeRule,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -196,4 +198,41 @@ fn the_default_size_is_a_quarter_more_than_the_content() {
         "1.25 times 900 MiB in whole groups"
     );
     check(image.path());
+}
+
+#[test]
+fn files_that_end_around_group_borders_pass() {
+    // Groups of 8 MiB; a border without copies, then one with them.
+    for group in [2_u64, 3] {
+        for offset in [-2_i64, -1, 0, 1, 2] {
+            let options = FormatOptions {
+                block_size: BlockSize::B1024,
+                journal: JournalRule::None,
+                size: SizeRule::AtLeast(0),
+                ..FormatOptions::default()
+            };
+            let mut image = Image::new(options.clone());
+            let root = image.root();
+            // What lies before the content, twice: first in group 0, then in the copies of group 1.
+            let kept = 2 * (1 + 128);
+            let border = (group * 8192).checked_add_signed(offset).unwrap() - kept;
+            image.writer.begin_content(border * 1024).unwrap();
+            let chunk = noise(group, 1024);
+            for _ in 0..border {
+                image.writer.write_content(&chunk).unwrap();
+            }
+            let content = image.writer.end_content().unwrap();
+            image
+                .tree
+                .insert(root, b"f", FileKind::File(content), file())
+                .unwrap();
+            image.file(root, b"next", &noise(7, 5000));
+            let (image, _) = image.finish();
+            check_primary(image.path());
+            let view = view(image.path());
+            let read = view.read("/f").unwrap();
+            assert!(read.len() as u64 == border * 1024 && read.chunks(1024).all(|it| it == chunk));
+            assert!(view.read("/next").unwrap() == noise(7, 5000));
+        }
+    }
 }
