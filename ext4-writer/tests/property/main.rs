@@ -94,10 +94,10 @@ fn link(
 
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
-    let cases = std::env::var_os("PROPTEST_CASES").map_or(16, |_| default.cases);
+    let cases = std::env::var_os("PROPTEST_CASES").map_or(12, |_| default.cases);
     ProptestConfig {
         cases,
-        max_shrink_iters: 200,
+        max_shrink_iters: default.max_shrink_iters.min(200),
         ..default
     }
 }
