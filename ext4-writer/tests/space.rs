@@ -52,6 +52,36 @@ fn released_content_is_reused_moved_down_and_gone() {
 }
 
 #[test]
+fn released_content_leaves_no_bytes_in_what_stays_free() {
+    let marker = b"this was deleted by an upper layer";
+    let mut image = Image::new(exact(64 * MIB));
+    let root = image.root();
+    // A hole between contents that stay, one by replacement, and free space behind them all, which the journal takes.
+    image.file(root, b"first", &noise(1, 500_000));
+    let hole = image.content(&marker.repeat(20_000));
+    image.file(root, b"second", &noise(2, 500_000));
+    let old = image.content(&marker.repeat(20_000));
+    let kind = FileKind::File(old);
+    image.tree.insert(root, b"replaced", kind, file()).unwrap();
+    image.file(root, b"third", &noise(3, 500_000));
+    let last = image.content(&marker.repeat(200_000));
+    let kind = FileKind::Symlink(b"target"[..].into());
+    let (_, gone) = image.tree.replace(root, b"replaced", kind, file()).unwrap();
+    assert_eq!(gone.len(), 1);
+    for content in gone.into_iter().chain([hole, last]) {
+        image.writer.release(content).unwrap();
+    }
+    let (image, _) = image.finish();
+    check(image.path());
+    let bytes = std::fs::read(image.path()).unwrap();
+    assert!(!bytes.windows(marker.len()).any(|window| window == marker));
+    let view = view(image.path());
+    for (n, name) in (1..).zip(["/first", "/second", "/third"]) {
+        assert!(view.read(name).unwrap() == noise(n, 500_000), "{name}");
+    }
+}
+
+#[test]
 fn content_beyond_the_final_size_is_moved_down_intact() {
     let options = FormatOptions {
         size: SizeRule::Shrink,
