@@ -273,8 +273,10 @@ impl Model<'_> {
     }
 
     fn store(&mut self, bytes: &[u8]) -> Content {
+        // What is announced may be right, missing, or far too little, so that the content is in pieces.
+        let announced = [bytes.len() as u64, 0, 1][self.tags as usize % 3];
         self.image
-            .begin_content(bytes.len() as u64)
+            .begin_content(announced)
             .expect("no content is open");
         for piece in bytes.chunks(3000) {
             self.image.write_content(piece).expect("memory takes all");
