@@ -426,6 +426,14 @@ fn hostile_archives_are_refused() {
             .unwrap()
     });
     assert!(matches!(error, SourceError::Io { .. }), "{error}");
+    let error = refused(|tar| {
+        let list = &b"user::rw-,user:1000:r--,group::r--,mask::r--,other::---"[..];
+        tar.append_pax_extensions([("SCHILY.acl.access", list)])
+            .unwrap();
+        tar.append(&header(Regular, b"listed", 0), &b""[..])
+            .unwrap();
+    });
+    assert!(error.to_string().contains("access control list"), "{error}");
     // Replacement, repetition and odd spellings are not refused.
     take(|tar| {
         tar.append(&header(Directory, b"./", 0), &b""[..]).unwrap();

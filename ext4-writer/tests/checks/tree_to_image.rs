@@ -140,7 +140,9 @@ fn features(bits: Bits, more: Bits, rare: Bits) -> Features {
 fn readable(options: &FormatOptions) -> bool {
     let refused =
         Features::INLINE_DATA | Features::EA_INODE | Features::META_BG | Features::LARGE_DIR;
-    options.hash_algorithm != HashAlgorithm::Legacy && !options.features.intersects(refused)
+    options.hash_algorithm != HashAlgorithm::Legacy
+        && options.inode_size != InodeSize::B128
+        && !options.features.intersects(refused)
 }
 
 /// A file of the model. Names are in the model's directories, so that links are several names of one file.
@@ -200,17 +202,12 @@ pub(crate) fn check(data: &[u8]) -> Option<Vec<u8>> {
         model.step(&mut program);
     }
     let Model {
-        mut files,
+        files,
         image,
         tree,
         tags,
         ..
     } = model;
-    if whole_seconds {
-        files
-            .iter_mut()
-            .for_each(|file| file.metadata.mtime.nanoseconds = 0);
-    }
     let summary = match image.finish(tree) {
         Ok(summary) => summary,
         Err(Error::XattrsTooLarge { .. } | Error::SymlinkTooLong { .. }) => return None,
