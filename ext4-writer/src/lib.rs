@@ -62,7 +62,7 @@
 //! | `ext_attr filetype extent flex_bg large_file huge_file dir_nlink extra_isize` | always |
 //! | `has_journal resize_inode dir_index 64bit sparse_super metadata_csum` | by default |
 //! | `metadata_csum_seed orphan_file sparse_super2 meta_bg inline_data ea_inode large_dir quota project verity` | on request |
-//! | `bigalloc casefold encrypt mmp` | never |
+//! | `bigalloc casefold encrypt mmp` | never; [`read_directory`] refuses a directory that ignores case |
 //!
 //! `meta_bg` takes over by itself where descriptors outgrow the blocks kept for them, and `resize_inode` yields to it.
 

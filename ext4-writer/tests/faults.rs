@@ -7,11 +7,13 @@ mod common;
 use std::cell::Cell;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use common::*;
 use ext4_writer::{
-    Device, Error, FileKind, FileTree, FormatOptions, ImageWriter, MemoryDevice, Metadata,
-    SizeRule, Summary, Xattrs,
+    BlockDevice, Device, Error, FileKind, FileTree, FormatOptions, ImageWriter, MemoryDevice,
+    Metadata, SizeRule, Summary, Xattrs,
 };
 
 /// Fails once, at the operation whose turn it is.
@@ -153,40 +155,109 @@ fn the_same_input_gives_the_same_bytes() {
     check(file.path());
 }
 
-#[test]
-fn devices_with_old_bytes_become_clean_filesystems() {
-    for size in [40_u64 << 20, 400 << 20] {
-        let path = tempfile::NamedTempFile::new().unwrap();
-        let chunk = vec![0xa5; 1 << 20];
-        for _ in 0..size >> 20 {
-            std::io::Write::write_all(&mut path.as_file(), &chunk).unwrap();
-        }
-        let device = ext4_writer::BlockDevice::new(path.reopen().unwrap()).unwrap();
-        assert_eq!(device.capacity(), size);
-        let options = FormatOptions {
-            size: SizeRule::Exact(size),
-            ..FormatOptions::default()
-        };
-        let mut writer = ImageWriter::new(&device, options).unwrap();
+const OLD: u8 = 0xa5;
+
+/// A file full of old bytes.
+fn old(size: u64) -> tempfile::NamedTempFile {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    let chunk = vec![OLD; 1 << 20];
+    for _ in 0..size >> 20 {
+        std::io::Write::write_all(&mut path.as_file(), &chunk).unwrap();
+    }
+    path
+}
+
+/// Whether any block of an image holds nothing but old bytes.
+fn has_old_blocks(image: &Path) -> bool {
+    let bytes = std::fs::read(image).unwrap();
+    let old = [OLD; 4096];
+    bytes.chunks(4096).any(|block| block == old)
+}
+
+/// Makes a filesystem with one file on a device of fixed size, and has e2fsck and the kernel look at it.
+fn fill(device: &BlockDevice, path: &Path) {
+    let options = FormatOptions {
+        size: SizeRule::Exact(device.capacity()),
+        ..FormatOptions::default()
+    };
+    let mut writer = ImageWriter::new(device, options).unwrap();
+    for bytes in [noise(1, 300_000), b"new".to_vec()] {
         writer.begin_content(0).unwrap();
-        writer.write_content(b"new").unwrap();
+        writer.write_content(&bytes).unwrap();
         let content = writer.end_content().unwrap();
+        if bytes.len() > 3 {
+            writer.release(content).unwrap();
+            continue;
+        }
         let mut tree = FileTree::new(directory()).unwrap();
         tree.insert(tree.root(), b"f", FileKind::File(content), file())
             .unwrap();
         writer.finish(tree).unwrap();
-        check(path.path());
-        assert_eq!(path.path().metadata().unwrap().len(), size);
-        assert_eq!(view(path.path()).read("/f").unwrap(), b"new");
-        // The kernel uses inodes and blocks that only the old bytes occupied.
-        if mount::mount(path.path(), "loop,rw").is_some_and(|mount| {
-            for n in 0..600 {
-                std::fs::write(mount.path(format!("n{n}").as_bytes()), noise(n, 9000)).unwrap();
+        break;
+    }
+    check_primary(path);
+    assert_eq!(view(path).read("/f").unwrap(), b"new");
+    let bytes = std::fs::read(path).unwrap();
+    let removed = noise(1, 64);
+    assert!(!bytes.chunks(4096).any(|block| block[..64] == removed));
+}
+
+#[test]
+fn devices_with_old_bytes_become_clean_filesystems() {
+    for size in [40_u64 << 20, 200 << 20] {
+        for discards in [true, false] {
+            let path = old(size);
+            let before = path.path().metadata().unwrap().blocks();
+            let file = path.reopen().unwrap();
+            let device = if discards {
+                BlockDevice::new(file).unwrap()
+            } else {
+                BlockDevice::preallocated(file).unwrap()
+            };
+            assert_eq!(device.capacity(), size);
+            fill(&device, path.path());
+            let after = path.path().metadata().unwrap();
+            assert_eq!(after.len(), size);
+            if discards {
+                assert!(after.blocks() < before / 2, "{} blocks", after.blocks());
+            } else {
+                assert!(after.blocks() >= before, "{} blocks", after.blocks());
             }
-            true
-        }) {
-            check_primary(path.path());
+            assert_eq!(has_old_blocks(path.path()), !discards);
+            // The kernel uses inodes and blocks that only the old bytes occupied.
+            if mount::mount(path.path(), "rw").is_some_and(|mount| {
+                for n in 0..600 {
+                    std::fs::write(mount.path(format!("n{n}").as_bytes()), noise(n, 9000)).unwrap();
+                }
+                true
+            }) {
+                check_primary(path.path());
+            }
         }
+    }
+}
+
+#[test]
+fn block_devices_become_clean_filesystems() {
+    if !mount::can_mount() {
+        return;
+    }
+    for discards in [true, false] {
+        let backing = old(140 << 20);
+        let attached = mount::Loop::new(backing.path(), false);
+        let file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(attached.path())
+            .unwrap();
+        let device = if discards {
+            BlockDevice::new(file).unwrap()
+        } else {
+            BlockDevice::preallocated(file).unwrap()
+        };
+        assert_eq!(device.capacity(), 140 << 20);
+        fill(&device, attached.path());
+        assert_eq!(has_old_blocks(attached.path()), !discards);
     }
 }
 
@@ -194,7 +265,7 @@ fn devices_with_old_bytes_become_clean_filesystems() {
 fn a_device_too_small_says_so() {
     let path = tempfile::NamedTempFile::new().unwrap();
     path.as_file().set_len(1 << 20).unwrap();
-    let device = ext4_writer::BlockDevice::new(path.reopen().unwrap()).unwrap();
+    let device = BlockDevice::new(path.reopen().unwrap()).unwrap();
     let mut writer = ImageWriter::new(&device, FormatOptions::default()).unwrap();
     writer.begin_content(0).unwrap();
     let error = writer.write_content(&noise(1, 4 << 20)).unwrap_err();

@@ -89,7 +89,7 @@ fn the_kernel_reads_what_was_written_and_writes_more() {
     image.tree.insert(root, b"device", device, file()).unwrap();
     let (image, _) = image.finish();
     {
-        let Some(mount) = mount(image.path(), "loop,rw") else {
+        let Some(mount) = mount(image.path(), "rw") else {
             return;
         };
         for (n, &seconds) in moments.iter().enumerate() {

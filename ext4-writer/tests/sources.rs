@@ -4,15 +4,17 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use common::*;
 use ext4_writer::{
-    DirectoryOptions, FileDevice, FormatOptions, ImageWriter, JournalRule, MemoryDevice, SizeRule,
-    SourceError, read_directory, read_tar,
+    Device, DirectoryOptions, FileDevice, FileType, FormatOptions, ImageWriter, JournalRule,
+    MemoryDevice, SizeRule, SourceError, read_directory, read_tar,
 };
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
@@ -125,7 +127,7 @@ fn a_host_directory_is_taken_exactly() {
         "holes are holes: {summary:?}"
     );
     check(image.path());
-    let Some(mount) = mount::mount(image.path(), "loop,ro") else {
+    let Some(mount) = mount::mount(image.path(), "ro") else {
         return;
     };
     compare(host.path(), &mount.path(b""), "lost+found");
@@ -151,6 +153,154 @@ fn an_owner_replaces_the_host_s() {
         let metadata = seen.symlink_metadata(path).unwrap();
         assert_eq!((metadata.uid(), metadata.gid()), (12, 70_000), "{path}");
     }
+}
+
+/// Does something to the host once so many bytes have been written: the moment is the same in every run.
+struct Meddling<'a> {
+    inner: MemoryDevice,
+    written: Cell<u64>,
+    after: u64,
+    deed: Cell<Option<Box<dyn FnOnce() + 'a>>>,
+}
+
+impl Device for Meddling<'_> {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.written.set(self.written.get() + bytes.len() as u64);
+        if self.written.get() > self.after
+            && let Some(deed) = self.deed.take()
+        {
+            deed();
+        }
+        self.inner.write_at(offset, bytes)
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.inner.read_at(offset, bytes)
+    }
+
+    fn discard(&self, range: Range<u64>) -> io::Result<()> {
+        self.inner.discard(range)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.inner.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+}
+
+#[test]
+fn what_changes_while_it_is_read_is_an_error() {
+    type Deed = fn(&Path);
+    let deeds: [(&str, Deed, &str); 6] = [
+        ("grown", |top| append(&top.join("d/a"), b"more"), "d/a"),
+        (
+            "cut",
+            |top| {
+                let file = File::options().write(true).open(top.join("d/a")).unwrap();
+                file.set_len(3 << 20).unwrap();
+            },
+            "d/a",
+        ),
+        (
+            "another file of the same name",
+            |top| {
+                fs::write(top.join("d/new"), noise(2, 4 << 20)).unwrap();
+                fs::rename(top.join("d/new"), top.join("d/a")).unwrap();
+            },
+            "d/a",
+        ),
+        (
+            "a name more",
+            |top| fs::write(top.join("d/later"), "").unwrap(),
+            "d",
+        ),
+        (
+            "a name less",
+            |top| fs::remove_file(top.join("d/b")).unwrap(),
+            "d/b",
+        ),
+        (
+            "the directory elsewhere",
+            |top| fs::rename(top.join("d"), top.join("e/d")).unwrap(),
+            "d",
+        ),
+    ];
+    for (what, deed, path) in deeds {
+        let host = tempfile::tempdir().unwrap();
+        let top = host.path();
+        fs::create_dir(top.join("d")).unwrap();
+        fs::create_dir(top.join("e")).unwrap();
+        fs::write(top.join("d/a"), noise(1, 4 << 20)).unwrap();
+        fs::write(top.join("d/b"), "b").unwrap();
+        let device = Meddling {
+            inner: MemoryDevice::new(),
+            written: Cell::new(0),
+            after: 2 << 20,
+            deed: Cell::new(Some(Box::new(move || deed(top)))),
+        };
+        let mut writer = ImageWriter::new(&device, options()).unwrap();
+        let error = read_directory(&mut writer, top, &DirectoryOptions::default()).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains(path), "{what}: {said}");
+        let gone = matches!(error, SourceError::Io { ref source, .. }
+            if source.kind() == io::ErrorKind::NotFound);
+        let changed = matches!(error, SourceError::Changed { .. });
+        assert!(changed || gone, "{what}: {said}");
+    }
+}
+
+fn append(path: &Path, bytes: &[u8]) {
+    let mut file = File::options().append(true).open(path).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+#[test]
+fn links_are_never_followed() {
+    let host = tempfile::tempdir().unwrap();
+    let top = host.path();
+    fs::create_dir(top.join("outside")).unwrap();
+    fs::write(top.join("outside/secret"), "secret").unwrap();
+    fs::create_dir(top.join("tree")).unwrap();
+    symlink("../outside", top.join("tree/directory")).unwrap();
+    symlink("../outside/secret", top.join("tree/file")).unwrap();
+    symlink("loop", top.join("tree/loop")).unwrap();
+    let device = MemoryDevice::new();
+    let mut writer = ImageWriter::new(&device, options()).unwrap();
+    let options = DirectoryOptions::default();
+    let tree = read_directory(&mut writer, &top.join("tree"), &options).unwrap();
+    for name in ["directory", "file", "loop"] {
+        let id = tree.lookup(tree.root(), name.as_bytes()).unwrap();
+        assert_eq!(tree.file_type(id), Some(FileType::Symlink), "{name}");
+    }
+}
+
+#[test]
+fn host_times_that_do_not_fit_are_an_error() {
+    // Files in memory have times of 64 bits.
+    let host = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = host.path().join("f");
+    fs::write(&path, "").unwrap();
+    let late = Timespec {
+        tv_sec: 0x3_8000_0000,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: late,
+        last_modification: late,
+    };
+    rustix::fs::utimensat(rustix::fs::CWD, &path, &times, AtFlags::empty()).unwrap();
+    // Hosts that cannot hold the time store the nearest one that they can.
+    if path.metadata().unwrap().mtime() != late.tv_sec {
+        return;
+    }
+    let device = MemoryDevice::new();
+    let mut writer = ImageWriter::new(&device, options()).unwrap();
+    let error = read_directory(&mut writer, host.path(), &DirectoryOptions::default());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("15032385536"), "{error}");
 }
 
 #[test]
@@ -206,7 +356,7 @@ fn a_tar_of_gnu_tar_is_taken_exactly() {
         writer.finish(tree).unwrap();
         check(image.path());
         if format == "--format=pax"
-            && let Some(mount) = mount::mount(image.path(), "loop,ro")
+            && let Some(mount) = mount::mount(image.path(), "ro")
         {
             compare(host.path(), &mount.path(b""), "lost+found");
         }
@@ -276,6 +426,14 @@ fn hostile_archives_are_refused() {
             .unwrap()
     });
     assert!(matches!(error, SourceError::Io { .. }), "{error}");
+    let error = refused(|tar| {
+        let list = &b"user::rw-,user:1000:r--,group::r--,mask::r--,other::---"[..];
+        tar.append_pax_extensions([("SCHILY.acl.access", list)])
+            .unwrap();
+        tar.append(&header(Regular, b"listed", 0), &b""[..])
+            .unwrap();
+    });
+    assert!(error.to_string().contains("access control list"), "{error}");
     // Replacement, repetition and odd spellings are not refused.
     take(|tar| {
         tar.append(&header(Directory, b"./", 0), &b""[..]).unwrap();

@@ -4,7 +4,9 @@
 mod common;
 
 use common::*;
-use ext4_writer::{Error, FileKind, FormatOptions, ImageWriter, MemoryDevice, SizeRule};
+use ext4_writer::{
+    BlockSize, Error, FileKind, FormatOptions, ImageWriter, JournalRule, MemoryDevice, SizeRule,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -47,6 +49,36 @@ fn released_content_is_reused_moved_down_and_gone() {
     let found = bytes.windows(marker.len()).any(|window| window == marker);
     assert!(!found, "deleted content survives");
     assert!(summary.size_bytes < 12 * MIB, "{summary:?}");
+}
+
+#[test]
+fn released_content_leaves_no_bytes_in_what_stays_free() {
+    let marker = b"this was deleted by an upper layer";
+    let mut image = Image::new(exact(64 * MIB));
+    let root = image.root();
+    // A hole between contents that stay, one by replacement, and free space behind them all, which the journal takes.
+    image.file(root, b"first", &noise(1, 500_000));
+    let hole = image.content(&marker.repeat(20_000));
+    image.file(root, b"second", &noise(2, 500_000));
+    let old = image.content(&marker.repeat(20_000));
+    let kind = FileKind::File(old);
+    image.tree.insert(root, b"replaced", kind, file()).unwrap();
+    image.file(root, b"third", &noise(3, 500_000));
+    let last = image.content(&marker.repeat(200_000));
+    let kind = FileKind::Symlink(b"target"[..].into());
+    let (_, gone) = image.tree.replace(root, b"replaced", kind, file()).unwrap();
+    assert_eq!(gone.len(), 1);
+    for content in gone.into_iter().chain([hole, last]) {
+        image.writer.release(content).unwrap();
+    }
+    let (image, _) = image.finish();
+    check(image.path());
+    let bytes = std::fs::read(image.path()).unwrap();
+    assert!(!bytes.windows(marker.len()).any(|window| window == marker));
+    let view = view(image.path());
+    for (n, name) in (1..).zip(["/first", "/second", "/third"]) {
+        assert!(view.read(name).unwrap() == noise(n, 500_000), "{name}");
+    }
 }
 
 #[test]
@@ -196,4 +228,41 @@ fn the_default_size_is_a_quarter_more_than_the_content() {
         "1.25 times 900 MiB in whole groups"
     );
     check(image.path());
+}
+
+#[test]
+fn files_that_end_around_group_borders_pass() {
+    // Groups of 8 MiB; a border without copies, then one with them.
+    for group in [2_u64, 3] {
+        for offset in [-2_i64, -1, 0, 1, 2] {
+            let options = FormatOptions {
+                block_size: BlockSize::B1024,
+                journal: JournalRule::None,
+                size: SizeRule::AtLeast(0),
+                ..FormatOptions::default()
+            };
+            let mut image = Image::new(options.clone());
+            let root = image.root();
+            // What lies before the content, twice: first in group 0, then in the copies of group 1.
+            let kept = 2 * (1 + 128);
+            let border = (group * 8192).checked_add_signed(offset).unwrap() - kept;
+            image.writer.begin_content(border * 1024).unwrap();
+            let chunk = noise(group, 1024);
+            for _ in 0..border {
+                image.writer.write_content(&chunk).unwrap();
+            }
+            let content = image.writer.end_content().unwrap();
+            image
+                .tree
+                .insert(root, b"f", FileKind::File(content), file())
+                .unwrap();
+            image.file(root, b"next", &noise(7, 5000));
+            let (image, _) = image.finish();
+            check_primary(image.path());
+            let view = view(image.path());
+            let read = view.read("/f").unwrap();
+            assert!(read.len() as u64 == border * 1024 && read.chunks(1024).all(|it| it == chunk));
+            assert!(view.read("/next").unwrap() == noise(7, 5000));
+        }
+    }
 }

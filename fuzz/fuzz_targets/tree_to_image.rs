@@ -1,9 +1,12 @@
-//! Bytes as a program that builds, links, removes and replaces files under some options: ours against a naive model.
+//! Bytes as a program that builds, links, changes, removes and replaces files under any options and features: ours against a
+//! naive model.
 //!
 //! Invariants:
 //! - Names, links and removals are refused exactly where the model refuses them.
-//! - Every image is made, or refused because of attributes or a link target too long for its blocks.
-//! - ext4-view loads the image and finds the model's tree: names, kinds, contents, modes, owners, times.
+//! - Every image is made, or refused because of attributes or a link target too long for its blocks, or of a time beyond what
+//!   inodes of 128 bytes hold.
+//! - ext4-view loads the image and finds the model's tree: names, kinds, contents, modes, owners, times; but for images whose
+//!   features or hash it does not know.
 //! - The file is as long as the filesystem, and no block begins as a removed content did.
 //! - Where `BANGER_FUZZ_E2FSCK` is set, and that is slow, `e2fsck -fn` has nothing to say.
 //!

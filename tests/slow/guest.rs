@@ -1,4 +1,4 @@
-//! What takes minutes under emulation: a guest grows its mounted root filesystem.
+//! What takes minutes under emulation: a guest grows its mounted root filesystem, and seals a file by fs-verity.
 //!
 //! `cargo test -p banger-tests --test slow_guest`
 
@@ -6,6 +6,10 @@ use std::process::Command;
 
 use banger_tests::guest::run_in_guest;
 use banger_tests::{flatten_layout, sample_image, succeed, tool};
+use ext4_writer::{
+    Features, FileDevice, FileKind, FileTree, FormatOptions, ImageWriter, Metadata, SizeRule,
+    Timestamp,
+};
 
 #[test]
 fn a_guest_grows_the_mounted_filesystem() {
@@ -43,4 +47,51 @@ fn a_guest_grows_the_mounted_filesystem() {
         .find_map(|line| line.strip_prefix("Block count:"))
         .unwrap();
     assert_eq!(blocks.trim().parse(), Ok((40_u64 << 30) / 4096));
+}
+
+#[test]
+fn a_guest_seals_a_file_and_keeps_names_by_case() {
+    if !(tool("qemu-system-x86_64") && tool("fsverity") && tool("cpio") && tool("ldd")) {
+        return;
+    }
+    let work = tempfile::tempdir().unwrap();
+    let image = work.path().join("verity.ext4");
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&image)
+        .unwrap();
+    let options = FormatOptions {
+        features: Features::default() | Features::VERITY,
+        size: SizeRule::AtLeast(64 << 20),
+        ..FormatOptions::default()
+    };
+    let mut writer = ImageWriter::new(FileDevice::unsynced(file), options).unwrap();
+    let time = Timestamp::new(1_700_000_000, 0);
+    let mut tree = FileTree::new(Metadata::new(0o755, time)).unwrap();
+    for name in ["sealed", "SEALED"] {
+        writer.begin_content(0).unwrap();
+        writer.write_content(name.as_bytes()).unwrap();
+        let kind = FileKind::File(writer.end_content().unwrap());
+        let metadata = Metadata::new(0o644, time);
+        tree.insert(tree.root(), name.as_bytes(), kind, metadata)
+            .unwrap();
+    }
+    writer.finish(tree).unwrap();
+    let fsverity = succeed(Command::new("sh").args(["-c", "command -v fsverity"]));
+    let console = run_in_guest(
+        &image,
+        &[fsverity.trim(), "/sbin/e2fsck"],
+        "mount -t ext4 /dev/nvme0n1 /mnt\n\
+         fsverity enable /mnt/sealed\n\
+         fsverity measure /mnt/sealed\n\
+         if echo more >>/mnt/sealed; then exit 1; fi\n\
+         test $(cat /mnt/sealed) = sealed\n\
+         test $(cat /mnt/SEALED) = SEALED\n\
+         umount /mnt\n\
+         e2fsck -fn /dev/nvme0n1",
+        600,
+    );
+    assert!(console.contains("sha256:"), "{console}");
 }

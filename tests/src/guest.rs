@@ -125,13 +125,13 @@ fn initramfs(work: &Path, tools: &[&str], script: &str) -> PathBuf {
             }
         }
     }
-    let init = format!(
-        "#!/bin/busybox sh\n/bin/busybox --install -s /bin\n\
+    let init = "#!/bin/busybox sh\n/bin/busybox --install -s /bin\n\
          export PATH=/bin:/sbin:/usr/bin:/usr/sbin\n\
          mount -t devtmpfs d /dev\nmount -t proc p /proc\nmount -t sysfs s /sys\n\
          ln -s /proc/mounts /etc/mtab\n\
-         (set -e\n{script}\n) && echo GUEST-SCRIPT-DONE\nsync\npoweroff -f\n"
-    );
+         sh -e /script && echo GUEST-SCRIPT-DONE\nsync\npoweroff -f\n";
+    // A shell of its own, as "set -e" counts for nothing on the left of "&&".
+    fs::write(root.join("script"), script).unwrap();
     fs::write(root.join("init"), init).unwrap();
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755)).unwrap();
     let archive = work.join("initramfs.cpio");

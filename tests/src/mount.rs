@@ -65,20 +65,26 @@ impl Drop for LoopMount {
 
 /// Mounts an image read-write under User-Mode Linux, runs a shell script there as root, and unmounts it.
 /// The script finds the filesystem at `/mnt/disk`, the host's files below `/` (with this user's rights), and
-/// begins in `shared`, which both sides may write to. Returns the console.
+/// begins in `shared`, which both sides may write to. Where there is busybox, the kernel keeps quotas. Returns the console.
 ///
 /// # Panics
 ///
 /// When the script does not come to its end within two minutes.
 pub fn user_mode_linux(image: &Path, shared: &Path, script: &str) -> String {
     let init = shared.join("init.sh");
+    // A shell of its own, as "set -e" counts for nothing on the left of "&&".
+    let inner = shared.join("script.sh");
+    std::fs::write(&inner, script).unwrap();
     // The host has no node for the disk, and hostfs could not serve one.
     let text = format!(
         "#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin\nmount -t proc proc /proc\n\
          mount -t tmpfs none /mnt\nmknod /mnt/ubda b 98 0\nmkdir /mnt/disk\n\
-         cd {shared}\n(set -e\nmount -t ext4 /mnt/ubda /mnt/disk\n{script}\numount /mnt/disk\n) \
+         for module in quota_tree quota_v2; do busybox insmod \
+         /usr/lib/uml/modules/$(uname -r)/kernel/fs/quota/$module.ko; done\n\
+         cd {shared}\nmount -t ext4 /mnt/ubda /mnt/disk && sh -e {inner} && umount /mnt/disk \
          && echo UML-SCRIPT-DONE\nsync\necho o >/proc/sysrq-trigger\nsleep 10\n",
         shared = shared.display(),
+        inner = inner.display(),
     );
     std::fs::write(&init, text).unwrap();
     succeed(Command::new("chmod").arg("755").arg(&init));

@@ -104,6 +104,73 @@ fn user_mode_linux_writes_to_it_and_it_stays_clean() {
 }
 
 #[test]
+fn user_mode_linux_keeps_the_quotas_of_an_image() {
+    if !(tool("linux.uml") && tool("e2fsck") && tool("busybox")) {
+        return;
+    }
+    let work = tempfile::tempdir().unwrap();
+    let image = work.path().join("quota.ext4");
+    with_quotas(&image);
+    assert_clean(&image);
+    let console = user_mode_linux(
+        &image,
+        work.path(),
+        "dmesg | grep 'Quota mode: journalled'\n\
+         cd /mnt/disk\n\
+         for i in $(seq 200); do echo $i >new-$i; chown $((i % 7)):5 new-$i; done\n\
+         dd if=/dev/zero of=large bs=1M count=9\n\
+         chown 12 large file-1*\n\
+         rm file-2* new-1*\n\
+         cd /\nsync",
+    );
+    // e2fsck counts for itself, and complains where the files of the kernel differ.
+    assert_clean(&image);
+    assert!(console.contains("journalled"), "{console}");
+    let listed = succeed(
+        Command::new("/sbin/debugfs")
+            .args(["-R", "get_quota user 12"])
+            .arg(&image),
+    );
+    assert!(listed.contains("12"), "{listed}");
+}
+
+/// An image with quota files, and files of many owners and projects.
+fn with_quotas(path: &Path) {
+    use ext4_writer::{
+        Features, FileDevice, FileKind, FileTree, FormatOptions, ImageWriter, Metadata, SizeRule,
+        Timestamp,
+    };
+    let file = fs::File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .unwrap();
+    let options = FormatOptions {
+        features: Features::default() | Features::QUOTA | Features::PROJECT,
+        size: SizeRule::AtLeast(64 << 20),
+        ..FormatOptions::default()
+    };
+    let mut writer = ImageWriter::new(FileDevice::unsynced(file), options).unwrap();
+    let time = Timestamp::new(1_700_000_000, 0);
+    let mut tree = FileTree::new(Metadata::new(0o755, time)).unwrap();
+    for n in 0..300_u32 {
+        writer.begin_content(0).unwrap();
+        writer.write_content(&vec![7; n as usize * 50]).unwrap();
+        let kind = FileKind::File(writer.end_content().unwrap());
+        let metadata = Metadata {
+            uid: n % 20,
+            gid: n % 3,
+            ..Metadata::new(0o644, time)
+        };
+        let name = format!("file-{n}");
+        let id = tree.insert(tree.root(), name.as_bytes(), kind, metadata);
+        tree.set_project(id.unwrap(), n % 5).unwrap();
+    }
+    writer.finish(tree).unwrap();
+}
+
+#[test]
 fn it_grows_and_shrinks_offline() {
     if !(tool("resize2fs") && tool("e2fsck")) {
         return;

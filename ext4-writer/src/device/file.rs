@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
@@ -47,10 +48,8 @@ impl Device for FileDevice {
         if range.start >= end {
             return Ok(());
         }
-        match punch(&self.file, range.start..end) {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                zero(&self.file, range.start..end)
-            }
+        match change(&self.file, FallocateFlags::PUNCH_HOLE, range.start..end) {
+            Err(error) if is_unsupported(&error) => zero(&self.file, range.start..end),
             other => other,
         }
     }
@@ -75,11 +74,16 @@ impl Device for FileDevice {
 
 /// An image on a block device, or in an existing file whose length must stay.
 ///
-/// What the image needs as zeros is zeroed; the rest of what the device held may survive in free space.
+/// All that it holds is discarded first where it can do that, as by `mke2fs -E discard`; where not, what the image needs as
+/// zeros is zeroed, and the rest of what it held may survive in free space.
 #[derive(Debug)]
 pub struct BlockDevice {
     file: File,
     capacity: u64,
+    /// Whether space may be given back.
+    discards: bool,
+    /// Whether everything was discarded and reads as zeros.
+    zeroed: AtomicBool,
 }
 
 impl BlockDevice {
@@ -89,7 +93,24 @@ impl BlockDevice {
     /// Where the end cannot be found.
     pub fn new(file: File) -> io::Result<Self> {
         let capacity = rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0))?;
-        Ok(Self { file, capacity })
+        Ok(Self {
+            file,
+            capacity,
+            discards: true,
+            zeroed: AtomicBool::new(false),
+        })
+    }
+
+    /// As [`BlockDevice::new`], but gives no space back: what was allocated beforehand stays so.
+    ///
+    /// # Errors
+    /// Where the end cannot be found.
+    pub fn preallocated(file: File) -> io::Result<Self> {
+        let device = Self::new(file)?;
+        Ok(Self {
+            discards: false,
+            ..device
+        })
     }
 
     /// Length of the device in bytes, the size to ask of [`SizeRule::Exact`](crate::SizeRule::Exact).
@@ -123,14 +144,29 @@ impl Device for BlockDevice {
         if range.is_empty() {
             return Ok(());
         }
-        // Punching a block device zeroes it: the kernel falls back to writing zeros.
-        match punch(&self.file, range.clone()) {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => zero(&self.file, range),
-            other => other,
+        let mut ways = Vec::with_capacity(2);
+        if self.discards {
+            ways.push(FallocateFlags::PUNCH_HOLE);
         }
+        ways.push(FallocateFlags::ZERO_RANGE);
+        for way in ways {
+            match change(&self.file, way, range.clone()) {
+                Err(error) if is_unsupported(&error) => {}
+                other => return other,
+            }
+        }
+        zero(&self.file, range)
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
+        // An image begins: what the device held is of no use any more.
+        if length == 0 && self.discards && self.capacity > 0 {
+            match change(&self.file, FallocateFlags::PUNCH_HOLE, 0..self.capacity) {
+                Ok(()) => self.zeroed.store(true, Ordering::Relaxed),
+                Err(error) if is_unsupported(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
         self.check(length)
     }
 
@@ -139,18 +175,23 @@ impl Device for BlockDevice {
     }
 
     fn starts_zeroed(&self) -> bool {
-        false
+        self.zeroed.load(Ordering::Relaxed)
     }
 }
 
-fn punch(file: &File, range: Range<u64>) -> io::Result<()> {
-    fallocate(
-        file,
-        FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
-        range.start,
-        range.end - range.start,
+/// Punches a hole or zeroes a range without writing it; a block device zeroes by both.
+fn change(file: &File, way: FallocateFlags, range: Range<u64>) -> io::Result<()> {
+    let flags = way | FallocateFlags::KEEP_SIZE;
+    fallocate(file, flags, range.start, range.end - range.start).map_err(io::Error::from)
+}
+
+/// Whether the kernel says that this file or device cannot do it at all. Block devices whose sectors are longer than the
+/// range's alignment call it invalid.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput
     )
-    .map_err(io::Error::from)
 }
 
 fn zero(file: &File, range: Range<u64>) -> io::Result<()> {

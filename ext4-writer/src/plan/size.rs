@@ -151,8 +151,16 @@ impl Sizer<'_> {
             true => MAX_BYTES,
             false => u64::from(u32::MAX) * block_size,
         };
+        let inodes = self.demand.census.inodes();
+        if inodes > u64::from(u32::MAX) {
+            return Err(Error::Limit {
+                what: "number of inodes",
+                value: inodes,
+                limit: u64::from(u32::MAX),
+            });
+        }
         let value = blocks.saturating_mul(block_size);
-        if value > limit || self.demand.census.inodes() > u64::from(u32::MAX) {
+        if value > limit {
             return Err(Error::Limit {
                 what: "size of the filesystem",
                 value,

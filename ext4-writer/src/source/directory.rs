@@ -98,6 +98,7 @@ impl Frame {
         node: NodeId,
         path: Vec<u8>,
     ) -> Result<Self, SourceError> {
+        host_file::check_case(directory, &path)?;
         let failed = |error| io_error("list", &path, error);
         let mut names = Vec::new();
         for entry in Dir::read_from(directory).map_err(failed)? {

@@ -62,7 +62,8 @@ pub(super) fn stat_at(
 }
 
 pub(super) fn metadata(stat: &Stat, options: &DirectoryOptions, xattrs: Xattrs) -> Metadata {
-    let time = Timestamp::new(stat.st_mtime, stat.st_mtime_nsec as u32).clamped();
+    // A host may keep times that ext4 cannot; the tree refuses them.
+    let time = Timestamp::new(stat.st_mtime, stat.st_mtime_nsec as u32);
     let (uid, gid) = options.owner.unwrap_or((stat.st_uid, stat.st_gid));
     let mode = (stat.st_mode & 0o7777) as u16;
     Metadata {
@@ -72,6 +73,21 @@ pub(super) fn metadata(stat: &Stat, options: &DirectoryOptions, xattrs: Xattrs) 
         ..Metadata::new(mode, time)
     }
 }
+
+/// Refuses a directory whose names are the same in upper and lower case: an image would tell them apart.
+pub(super) fn check_case(directory: &impl AsFd, path: &[u8]) -> Result<(), SourceError> {
+    match rustix::fs::ioctl_getflags(directory) {
+        Ok(flags) if flags.bits() & CASEFOLD != 0 => Err(SourceError::Unsupported {
+            path: shown(path),
+            what: "a directory that ignores case".to_owned(),
+        }),
+        // Filesystems without such flags have no such directories, and answer in many ways.
+        _ => Ok(()),
+    }
+}
+
+/// `FS_CASEFOLD_FL` of `linux/fs.h`.
+const CASEFOLD: u32 = 0x4000_0000;
 
 /// The attributes of a file by its name in an open directory, a symbolic link's own ones where it is one.
 pub(super) fn xattrs(

@@ -45,12 +45,12 @@ pub enum SourceError {
         /// The name that it links to.
         target: String,
     },
-    /// An entry needs what this reader does not know.
-    #[error("tar entry is {what}, which is not supported: {path}")]
+    /// A file needs what this reader, or an image of this crate, does not have.
+    #[error("file is {what}, which is not supported: {path}")]
     Unsupported {
-        /// The path in the archive.
+        /// The path in the archive, or from the top of the tree.
         path: String,
-        /// What the entry is.
+        /// What the file is.
         what: String,
     },
     /// ext4 cannot hold the file.

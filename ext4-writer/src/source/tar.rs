@@ -16,6 +16,9 @@ use crate::tree::{FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, Tre
 /// the archive. A later entry of a name replaces an earlier one, but a directory keeps what is in it. Parents that the archive
 /// lacks become directories of root with mode 0755 and time 0. All four times are the time of modification.
 ///
+/// Sparse files in PAX format and access control lists in text form (`SCHILY.acl.*`, from `tar --acls`) are refused, not
+/// dropped. Sparse files in GNU format and lists as attributes (`SCHILY.xattr.system.posix_acl_access`) are taken.
+///
 /// # Errors
 /// Where the stream ends early or is malformed, an entry climbs out of the tree or passes through what is no
 /// directory, a hard link's target is missing, or ext4 cannot hold an entry.
@@ -231,8 +234,12 @@ fn extensions<R: Read>(entry: &mut Entry<'_, R>, path: &[u8]) -> Result<Extensio
         } else if key == b"mtime" {
             let malformed = || io_error("read time of", path, io::ErrorKind::InvalidData);
             out.modified = Some(decimal_time(record.value_bytes()).ok_or_else(malformed)?);
-        } else if key.starts_with(b"GNU.sparse.") {
-            let what = "sparse in PAX format".to_owned();
+        } else if key.starts_with(b"GNU.sparse.") || key.starts_with(b"SCHILY.acl.") {
+            let what = match key.starts_with(b"GNU") {
+                true => "sparse in PAX format",
+                false => "given an access control list in text form",
+            };
+            let what = what.to_owned();
             return Err(SourceError::Unsupported {
                 path: shown(path),
                 what,

@@ -18,8 +18,10 @@ fn tree_to_image() -> Vec<(String, Vec<u8>)> {
         seeds.push((format!("many-{options}"), many));
         let mut reuse = start(options);
         for n in 0..40_u8 {
-            reuse.extend(operation(3, 0, &[2, b'a', b'a' + n % 8], n));
+            let code = [3, 8][usize::from(n % 2)];
+            reuse.extend(operation(code, 0, &[2, b'a', b'a' + n % 8], n));
             reuse.extend([7, 0, 2, b'a', b'a' + (n / 2) % 8]);
+            reuse.extend(operation(9, n, &[], n));
         }
         seeds.push((format!("reuse-{options}"), reuse));
     }
@@ -32,18 +34,35 @@ fn tree_to_image() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
+/// The bytes of the options, and the root's metadata. Every other seed has features that ext4-view can read.
 fn start(options: u8) -> Vec<u8> {
-    let mut program = vec![options, 20];
+    let more = options.wrapping_mul(29);
+    let rare = if options.is_multiple_of(2) {
+        0
+    } else {
+        options.wrapping_mul(71)
+    };
+    let mut program = vec![options, more, rare, 20];
     program.extend(metadata(0));
     program
 }
 
 fn operation(code: u8, parent: u8, name: &[u8], variety: u8) -> Vec<u8> {
     let mut bytes = vec![code, parent];
-    bytes.extend(name);
+    bytes.extend(if name.is_empty() {
+        &[1, b'x', b'x']
+    } else {
+        name
+    });
+    if matches!(code, 6 | 9) {
+        bytes.push(variety);
+    }
+    if code == 6 {
+        return bytes;
+    }
     bytes.extend(metadata(variety));
     // Pieces of a content, or the length of a target: the other kinds take them for the next operation.
-    if matches!(code, 2 | 3) {
+    if matches!(code, 2 | 3 | 8) {
         bytes.extend([2, variety | 1, variety, 3, 0, 0, 0, 0, 0x40, 0, 0]);
     } else if code == 4 {
         bytes.push(variety.wrapping_mul(5));

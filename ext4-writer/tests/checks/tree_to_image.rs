@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ext4_writer::{
-    BlockSize, Content, Error, Features, FileKind, FileTree, FormatOptions, ImageWriter, InodeSize,
-    JournalRule, MemoryDevice, Metadata, NodeId, SizeRule, Timestamp, TreeError, Xattrs,
+    BlockSize, Content, Error, Features, FileKind, FileTree, FormatOptions, HashAlgorithm,
+    ImageWriter, InodeRule, InodeSize, JournalRule, MemoryDevice, Metadata, NodeId, SizeRule,
+    Timestamp, TreeError, Xattrs,
 };
 
 /// The program, read to its end and zeros after.
@@ -60,44 +61,88 @@ impl Program<'_> {
 
     fn options(&mut self) -> FormatOptions {
         let bits = self.byte();
-        let pick = |shift: u8| bits >> shift & 1 == 1;
-        let mut features = Features::default();
-        if pick(0) {
-            features.remove(Features::RESIZE_INODE);
-        }
-        if pick(1) {
-            features.remove(Features::METADATA_CSUM);
-        }
-        if pick(2) {
-            features.remove(Features::BIT64);
-        }
-        if pick(3) {
-            features.remove(Features::DIR_INDEX);
-        }
+        let (more, rare) = (Bits(self.byte()), Bits(self.byte()));
+        let pick = |at: u8| Bits(bits).has(at);
+        let inode_size = if rare.has(6) {
+            InodeSize::B128
+        } else if pick(4) {
+            InodeSize::B256
+        } else {
+            InodeSize::B512
+        };
+        let journal = if pick(5) {
+            JournalRule::Default
+        } else {
+            JournalRule::None
+        };
+        let block_size = [BlockSize::B1024, BlockSize::B2048, BlockSize::B4096];
+        let hash_algorithm = match more.0 >> 6 {
+            1 => HashAlgorithm::Tea,
+            2 => HashAlgorithm::Legacy,
+            _ => HashAlgorithm::HalfMd4,
+        };
         FormatOptions {
-            block_size: [BlockSize::B1024, BlockSize::B2048, BlockSize::B4096]
-                [usize::from(bits % 3)],
-            inode_size: if pick(4) {
-                InodeSize::B256
-            } else {
-                InodeSize::B512
-            },
-            journal: if pick(5) {
-                JournalRule::Default
-            } else {
-                JournalRule::None
-            },
+            block_size: block_size[usize::from(bits % 3)],
+            inode_size,
+            journal,
+            hash_algorithm,
             // Whole groups of larger blocks would be 32 and 128 MiB to read back.
             size: if pick(6) || !bits.is_multiple_of(3) {
                 SizeRule::Shrink
             } else {
                 SizeRule::AtLeast(0)
             },
-            features,
+            inodes: if rare.has(4) {
+                InodeRule::Count(0)
+            } else {
+                InodeRule::default()
+            },
+            features: features(Bits(bits), more, rare),
             directory_slack_percent: self.byte() % 51,
+            lost_and_found: !rare.has(5),
             ..FormatOptions::default()
         }
     }
+}
+
+#[derive(Clone, Copy)]
+struct Bits(u8);
+
+impl Bits {
+    fn has(self, at: u8) -> bool {
+        self.0 >> at & 1 == 1
+    }
+}
+
+/// Any set of features that is permitted.
+fn features(bits: Bits, more: Bits, rare: Bits) -> Features {
+    let mut features = Features::default();
+    features.set(Features::RESIZE_INODE, !bits.has(0));
+    features.set(Features::METADATA_CSUM, !bits.has(1));
+    features.set(Features::BIT64, !bits.has(2));
+    features.set(Features::DIR_INDEX, !bits.has(3));
+    let small_inodes = rare.has(6);
+    features.set(Features::METADATA_CSUM_SEED, more.has(0) && !bits.has(1));
+    features.set(Features::ORPHAN_FILE, more.has(1) && bits.has(5));
+    features.set(Features::QUOTA, more.has(2));
+    features.set(Features::PROJECT, more.has(3) && !small_inodes);
+    features.set(Features::VERITY, more.has(4));
+    features.set(Features::SPARSE_SUPER, !more.has(5));
+    features.set(Features::SPARSE_SUPER2, more.has(5));
+    features.set(Features::INLINE_DATA, rare.has(0) && !small_inodes);
+    features.set(Features::EA_INODE, rare.has(1) && !more.has(2));
+    features.set(Features::META_BG, rare.has(2) && bits.has(0));
+    features.set(Features::LARGE_DIR, rare.has(3) && !bits.has(3));
+    features
+}
+
+/// Whether ext4-view takes such an image, and finds names in it.
+fn readable(options: &FormatOptions) -> bool {
+    let refused =
+        Features::INLINE_DATA | Features::EA_INODE | Features::META_BG | Features::LARGE_DIR;
+    options.hash_algorithm != HashAlgorithm::Legacy
+        && options.inode_size != InodeSize::B128
+        && !options.features.intersects(refused)
 }
 
 /// A file of the model. Names are in the model's directories, so that links are several names of one file.
@@ -123,6 +168,8 @@ struct Model<'a> {
     /// The first bytes of every content, which tell it from all others.
     tags: u64,
     names: usize,
+    /// Whether files may have a project.
+    projects: bool,
 }
 
 /// Builds what the bytes say and compares the image with the model; returns the image where there is one.
@@ -130,6 +177,9 @@ pub(crate) fn check(data: &[u8]) -> Option<Vec<u8>> {
     let mut program = Program(data);
     let options = program.options();
     let block_size = options.block_size.bytes() as usize;
+    let readable = readable(&options);
+    let whole_seconds = options.inode_size == InodeSize::B128;
+    let projects = options.features.contains(Features::PROJECT);
     let device = MemoryDevice::new();
     let root = program.metadata();
     let tree = FileTree::new(root.clone()).expect("the metadata is in range");
@@ -146,6 +196,7 @@ pub(crate) fn check(data: &[u8]) -> Option<Vec<u8>> {
         tree,
         tags: 0,
         names: 0,
+        projects,
     };
     while !program.0.is_empty() && model.names < 400 {
         model.step(&mut program);
@@ -160,14 +211,17 @@ pub(crate) fn check(data: &[u8]) -> Option<Vec<u8>> {
     let summary = match image.finish(tree) {
         Ok(summary) => summary,
         Err(Error::XattrsTooLarge { .. } | Error::SymlinkTooLong { .. }) => return None,
+        Err(Error::TimeOutOfRange { .. }) if whole_seconds => return None,
         Err(error) => panic!("{error}"),
     };
     let bytes = device.to_vec();
     assert_eq!(bytes.len() as u64, summary.size_bytes);
     assert_eq!(summary.blocks * block_size as u64, summary.size_bytes);
     check_tags(&bytes, block_size, &files, tags);
-    let view = ext4_view::Ext4::load(Box::new(bytes.clone())).expect("the image loads");
-    compare(&view, &files, 0, b"/");
+    if readable {
+        let view = ext4_view::Ext4::load(Box::new(bytes.clone())).expect("the image loads");
+        compare(&view, &files, 0, b"/");
+    }
     Some(bytes)
 }
 
@@ -179,15 +233,18 @@ impl Model<'_> {
             .collect();
         let parent = directories[usize::from(program.byte()) % directories.len()];
         let name = program.name();
-        if operation % 8 == 7 {
-            return self.remove(parent, &name);
-        }
-        if operation % 8 == 6 {
-            let target = usize::from(program.byte()) % self.files.len();
-            return self.link(parent, name, target);
+        match operation % 10 {
+            6 => {
+                let target = usize::from(program.byte()) % self.files.len();
+                return self.link(parent, name, target);
+            }
+            7 => return self.remove(parent, &name),
+            8 => return self.replace(parent, name, program),
+            9 => return self.change(program),
+            _ => {}
         }
         let metadata = program.metadata();
-        let kind = match operation % 8 {
+        let kind = match operation % 10 {
             0 | 1 => Kind::Directory(BTreeMap::new()),
             2 | 3 => Kind::File(self.content(program)),
             4 => Kind::Symlink(vec![b't'; 1 + usize::from(program.byte())]),
@@ -213,8 +270,10 @@ impl Model<'_> {
     }
 
     fn store(&mut self, bytes: &[u8]) -> Content {
+        // What is announced may be right, missing, or far too little, so that the content is in pieces.
+        let announced = [bytes.len() as u64, 0, 1][self.tags as usize % 3];
         self.image
-            .begin_content(bytes.len() as u64)
+            .begin_content(announced)
             .expect("no content is open");
         for piece in bytes.chunks(3000) {
             self.image.write_content(piece).expect("memory takes all");
@@ -230,10 +289,11 @@ impl Model<'_> {
             Kind::Fifo => FileKind::Fifo,
         };
         let id = self.files[parent].id;
-        let wanted = self.refusal(parent, &name);
+        let wanted = self.refusal(parent, &name) || self.known(parent, &name);
         match self.tree.insert(id, &name, ours, metadata.clone()) {
             Ok(id) => {
                 assert!(!wanted, "a bad name was taken");
+                self.set_project(id);
                 self.files.push(Known { id, metadata, kind });
                 self.add(parent, name, self.files.len() - 1);
             }
@@ -241,10 +301,56 @@ impl Model<'_> {
         }
     }
 
+    fn set_project(&mut self, id: NodeId) {
+        if self.projects {
+            let project = self.names as u32 % 5;
+            self.tree
+                .set_project(id, project)
+                .expect("the file is there");
+        }
+    }
+
+    /// A regular file instead of whatever has the name, or under a new one.
+    fn replace(&mut self, parent: usize, name: Vec<u8>, program: &mut Program<'_>) {
+        let metadata = program.metadata();
+        let bytes = self.content(program);
+        let content = FileKind::File(self.store(&bytes));
+        let wanted = self.refusal(parent, &name);
+        let id = self.files[parent].id;
+        match self.tree.replace(id, &name, content, metadata.clone()) {
+            Ok((id, gone)) => {
+                assert!(!wanted, "a bad name was taken");
+                for content in gone {
+                    self.image.release(content).expect("memory takes all");
+                }
+                let kind = Kind::File(bytes);
+                self.files.push(Known { id, metadata, kind });
+                self.add(parent, name, self.files.len() - 1);
+            }
+            Err(error) => assert!(wanted, "{error}"),
+        }
+    }
+
+    /// Other metadata for a file.
+    fn change(&mut self, program: &mut Program<'_>) {
+        let at = usize::from(program.byte()) % self.files.len();
+        let metadata = program.metadata();
+        let id = self.files[at].id;
+        let gone = self.tree.file_type(id).is_none();
+        match self.tree.set_metadata(id, metadata.clone()) {
+            Ok(()) => {
+                assert!(!gone, "a removed file was changed");
+                self.files[at].metadata = metadata;
+            }
+            Err(error) => assert!(gone, "{error}"),
+        }
+    }
+
     fn link(&mut self, parent: usize, name: Vec<u8>, target: usize) {
         let directory = matches!(self.files[target].kind, Kind::Directory(_));
         let gone = self.tree.file_type(self.files[target].id).is_none();
-        let wanted = self.refusal(parent, &name) || directory || gone;
+        let taken = self.known(parent, &name);
+        let wanted = self.refusal(parent, &name) || taken || directory || gone;
         match self
             .tree
             .link(self.files[parent].id, &name, self.files[target].id)
@@ -271,15 +377,19 @@ impl Model<'_> {
         }
     }
 
-    /// Whether the name must be refused.
-    fn refusal(&self, parent: usize, name: &[u8]) -> bool {
-        let known = match &self.files[parent].kind {
+    /// Whether the directory has the name.
+    fn known(&self, parent: usize, name: &[u8]) -> bool {
+        match &self.files[parent].kind {
             Kind::Directory(entries) => entries.contains_key(name),
             _ => false,
-        };
+        }
+    }
+
+    /// Whether no file can have the name there.
+    fn refusal(&self, parent: usize, name: &[u8]) -> bool {
         let gone = self.tree.file_type(self.files[parent].id).is_none();
         let bad = name.is_empty() || name == b"." || name == b".." || name.len() > 255;
-        known || gone || bad || name.contains(&b'/') || name.contains(&0)
+        gone || bad || name.contains(&b'/') || name.contains(&0)
     }
 
     fn add(&mut self, parent: usize, name: Vec<u8>, file: usize) {

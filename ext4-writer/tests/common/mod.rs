@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "finds tools by the environment")]
 
 pub(crate) mod mount;
+pub(crate) mod sample;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -181,14 +182,15 @@ pub(crate) fn debugfs(image: &Path, request: &str) -> String {
 /// Bytes without zeros or repetition, different for every seed.
 pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..length)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8 | 1
-        })
-        .collect()
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend((state | 0x0101_0101_0101_0101).to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
 }
 
 /// The image as a reader by other hands sees it.
