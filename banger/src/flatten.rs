@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use ext4_writer::{FileDevice, FormatOptions, ImageWriter, SizeRule};
+use ext4_writer::{FileDevice, FormatOptions, ImageWriter, SizeRule, VerityOptions, append_verity};
 use oci_flatten::apply::LayerReport;
 use oci_flatten::digest::Digest;
 use oci_flatten::flatten::{CancellationToken, FlattenOptions, Flattened};
@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::size::format_size;
 use crate::source::{SourceOptions, is_corrupt_cache, open};
 use sink::Ext4Sink;
-pub use summary::{LayerSummary, Summary};
+pub use summary::{LayerSummary, Summary, VeritySummary};
 use tree::ext4_tree;
 
 /// What the user decides about the filesystem.
@@ -34,8 +34,23 @@ pub struct Options {
     pub uuid: Option<Uuid>,
     /// Volume label, 16 bytes at most.
     pub label: Option<String>,
+    /// What the filesystem is for.
+    pub profile: Profile,
     /// Bounds on what the image may make of itself.
     pub limits: Limits,
+}
+
+/// What a filesystem is for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Profile {
+    /// To be written to: a journal, free space, room to grow.
+    #[default]
+    ReadWrite,
+    /// To be mounted read-only, such as below an overlay: as small as it can be.
+    ReadOnly {
+        /// Whether a dm-verity hash tree follows the filesystem.
+        verity: bool,
+    },
 }
 
 /// Opens the image that `name` stands for and flattens it into `file`.
@@ -120,7 +135,7 @@ pub async fn flatten(
     let image = image.map_err(|error| Error::io("open the output once more", error))?;
     let image = ImageWriter::new(image, format_options(&options)).map_err(from_ext4)?;
     let flatten_options = FlattenOptions {
-        limits: options.limits,
+        limits: options.limits.clone(),
         implied_mtime: None,
     };
     let flattened = oci_flatten::flatten::flatten(
@@ -133,7 +148,7 @@ pub async fn flatten(
     .await
     .map_err(from_flatten)?;
     let finishing =
-        tokio::task::spawn_blocking(move || finish(source.image(), flattened, options.uuid, &file));
+        tokio::task::spawn_blocking(move || finish(source.image(), flattened, &options, &file));
     match finishing.await {
         Ok(_) if cancellation.is_cancelled() => {
             Err(Error::new(ErrorKind::Interrupted, "interrupted"))
@@ -144,7 +159,10 @@ pub async fn flatten(
 }
 
 fn format_options(options: &Options) -> FormatOptions {
-    let mut format = FormatOptions::default();
+    let mut format = match options.profile {
+        Profile::ReadWrite => FormatOptions::default(),
+        Profile::ReadOnly { .. } => FormatOptions::read_only(),
+    };
     if let Some(size) = options.size {
         format.size = SizeRule::Exact(size);
     }
@@ -158,7 +176,7 @@ fn format_options(options: &Options) -> FormatOptions {
 fn finish(
     image: &Image,
     flattened: Flattened<Ext4Sink<FileDevice>>,
-    uuid: Option<Uuid>,
+    options: &Options,
     file: &File,
 ) -> Result<Summary, Error> {
     let mut warnings = warnings(&flattened);
@@ -177,7 +195,7 @@ fn finish(
         .with_source(error)
     })?;
     let mut writer = sink.into_image();
-    let uuid = uuid.unwrap_or_else(|| uuid_of(&digest));
+    let uuid = options.uuid.unwrap_or_else(|| uuid_of(&digest));
     writer.set_uuid(uuid).map_err(from_ext4)?;
     let filesystem = writer.finish(tree).map_err(from_ext4)?;
     let size_bytes = filesystem.blocks * u64::from(filesystem.block_size);
@@ -193,6 +211,10 @@ fn finish(
             Error::io(format!("shorten the image to {size_bytes} bytes"), error)
         })?;
     }
+    let verity = match options.profile {
+        Profile::ReadOnly { verity: true } => Some(seal(file, size_bytes, uuid)?),
+        _ => None,
+    };
     let metadata = file
         .metadata()
         .map_err(|error| Error::io("look at the finished image", error))?;
@@ -210,7 +232,23 @@ fn finish(
         free_inodes: filesystem.free_inodes,
         disk_bytes: metadata.blocks() * 512,
         uuid,
+        verity,
         warnings,
+    })
+}
+
+/// Appends the dm-verity hash tree. Its salt is empty, so that one image gives one root hash.
+fn seal(file: &File, size_bytes: u64, uuid: Uuid) -> Result<VeritySummary, Error> {
+    let device = file.try_clone().map(FileDevice::unsynced);
+    let device = device.map_err(|error| Error::io("open the output once more", error))?;
+    let salt = Vec::new();
+    let tree = append_verity(device, size_bytes, &VerityOptions { salt, uuid });
+    let tree = tree.map_err(from_ext4)?;
+    let digits = tree.root_hash.iter().map(|byte| format!("{byte:02x}"));
+    Ok(VeritySummary {
+        root_hash: digits.collect(),
+        hash_offset: tree.hash_offset,
+        total_bytes: tree.total_bytes,
     })
 }
 

@@ -519,3 +519,39 @@ fn a_full_disk_is_told_apart_and_leaves_nothing() {
     );
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn a_read_only_image_is_small_and_sealed() {
+    if !(tool("e2fsck") && tool("veritysetup")) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("rootfs.ext4");
+    let mut command = flatten(&sample(), &output);
+    command.args(["--profile", "read-only", "--verity", "--format", "json"]);
+    let summary: serde_json::Value = serde_json::from_str(&run(&mut command, 0).0).unwrap();
+    assert_clean(&output);
+    assert!(
+        summary["size_bytes"].as_u64().unwrap() < 1 << 20,
+        "{summary}"
+    );
+    let verity = &summary["verity"];
+    assert_eq!(verity["total_bytes"], fs::metadata(&output).unwrap().len());
+    let hash = verity["root_hash"].as_str().unwrap();
+    let offset = format!("--hash-offset={}", verity["hash_offset"]);
+    let mut verify = Command::new("/sbin/veritysetup");
+    verify
+        .arg("verify")
+        .args([&output, &output])
+        .args([hash, &offset]);
+    run(&mut verify, 0);
+    let again = folder.path().join("again.ext4");
+    let mut command = flatten(&sample(), &again);
+    run(command.args(["--profile", "read-only", "--verity"]), 0);
+    assert!(fs::read(&output).unwrap() == fs::read(&again).unwrap());
+    let (_, stderr) = run(
+        flatten(&sample(), &folder.path().join("x")).arg("--verity"),
+        2,
+    );
+    assert!(stderr.contains("--profile read-only"), "{stderr}");
+}

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use banger::Error;
-use banger::flatten::{Options, Summary, open_and_flatten};
+use banger::flatten::{Options, Profile, Summary, open_and_flatten};
 use banger::output::OutputFile;
 use banger::progress::Forward;
 use banger::size::{format_count, format_size, parse_size};
+use banger::{Error, ErrorKind};
+use clap::ValueEnum;
 use oci_flatten::flatten::CancellationToken;
 use oci_flatten::progress::Observer;
 use serde::Serialize;
@@ -38,6 +39,12 @@ pub(super) struct Arguments {
     /// Volume label, 16 bytes at most
     #[arg(long)]
     label: Option<String>,
+    /// What the filesystem is for
+    #[arg(long, value_enum, value_name = "PROFILE", default_value_t = ProfileName::ReadWrite)]
+    profile: ProfileName,
+    /// Append a dm-verity hash tree and print its root hash; needs --profile read-only
+    #[arg(long)]
+    verity: bool,
     /// Replace an existing output file
     #[arg(long)]
     force: bool,
@@ -46,15 +53,36 @@ pub(super) struct Arguments {
     no_fsync: bool,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProfileName {
+    /// A journal, free space, room to grow
+    ReadWrite,
+    /// As small as it can be, to be mounted read-only
+    ReadOnly,
+}
+
 impl Arguments {
+    fn profile(&self) -> Result<Profile, Error> {
+        match (self.profile, self.verity) {
+            (ProfileName::ReadOnly, verity) => Ok(Profile::ReadOnly { verity }),
+            (ProfileName::ReadWrite, false) => Ok(Profile::ReadWrite),
+            (ProfileName::ReadWrite, true) => {
+                let message = "a filesystem that is written to cannot have a dm-verity hash tree";
+                Err(Error::new(ErrorKind::Usage, message).with_hint("add --profile read-only"))
+            }
+        }
+    }
+
     pub(super) fn run(self, global: &Global) -> Result<(), Error> {
         let started = Instant::now();
+        let profile = self.profile()?;
         let (name, sources) = self.source.parse()?;
         let output = OutputFile::create(&self.output, self.force)?;
         let options = Options {
             size: self.size,
             uuid: self.uuid,
             label: self.label,
+            profile,
             limits: sources.limits.clone(),
         };
         let sync = !self.no_fsync;
@@ -146,6 +174,10 @@ fn text(summary: &Summary, output: &Path, elapsed: Duration) -> String {
     ));
     rows.push(("on disk", format_size(summary.disk_bytes)));
     rows.push(("uuid", summary.uuid.to_string()));
+    if let Some(verity) = &summary.verity {
+        rows.push(("root hash", verity.root_hash.clone()));
+        rows.push(("hash offset", format!("{} bytes", verity.hash_offset)));
+    }
     rows.push((
         "time",
         format!(

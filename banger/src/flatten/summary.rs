@@ -8,7 +8,7 @@ use uuid::Uuid;
 pub struct Summary {
     /// The source, in full.
     pub reference: String,
-    /// Digest of the manifest; of the uncompressed tar for a `tar:` source.
+    /// Digest of the manifest; of the file as it comes for a `tar:` source.
     pub digest: String,
     /// Platform of the image, such as `linux/amd64`.
     pub platform: String,
@@ -20,7 +20,7 @@ pub struct Summary {
     pub expanded_bytes: u64,
     /// Bytes that the tree occupies, in whole blocks.
     pub content_bytes: u64,
-    /// Bytes of the filesystem, which is the length of the file.
+    /// Bytes of the filesystem, which is the length of the file unless a hash tree follows.
     pub size_bytes: u64,
     /// Bytes that new files can use.
     pub free_bytes: u64,
@@ -32,8 +32,22 @@ pub struct Summary {
     pub disk_bytes: u64,
     /// UUID of the filesystem.
     pub uuid: Uuid,
+    /// The dm-verity hash tree behind the filesystem, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verity: Option<VeritySummary>,
     /// What the user should know about the image.
     pub warnings: Vec<String>,
+}
+
+/// What opens a filesystem with `veritysetup`.
+#[derive(Clone, Debug, Serialize)]
+pub struct VeritySummary {
+    /// SHA-256 of the top of the tree, in hexadecimal.
+    pub root_hash: String,
+    /// Where the tree begins in the file, in bytes.
+    pub hash_offset: u64,
+    /// Bytes of filesystem and tree, which is the length of the file.
+    pub total_bytes: u64,
 }
 
 /// One layer of an image.

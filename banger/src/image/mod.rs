@@ -4,6 +4,7 @@
 mod boot_config;
 mod describe;
 mod facts;
+mod machine;
 mod name;
 mod pipeline;
 mod promote;
@@ -13,7 +14,8 @@ mod remove;
 mod rootfs;
 mod show;
 
-pub use boot_config::{BootConfig, Machine, Vmm, boot_config};
+pub use boot_config::{BootConfig, boot_config};
+pub use machine::{Machine, Vmm};
 pub use name::default_name;
 pub use pipeline::Pipeline;
 pub use promote::promote;
