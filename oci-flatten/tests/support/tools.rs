@@ -19,3 +19,14 @@ pub(crate) fn is_there(tool: &str) -> bool {
     }
     is_there
 }
+
+/// Whether this process may lay out files as layers have them; told and failed as a missing tool is.
+#[allow(dead_code, reason = "most tests run as anyone")]
+pub(crate) fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        println!("skipped: not root");
+        assert!(std::env::var_os("CI").is_none(), "CI needs root");
+    }
+    is_root
+}
