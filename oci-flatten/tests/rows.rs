@@ -5,8 +5,8 @@
 
 #![expect(clippy::print_stdout, reason = "what is skipped is told")]
 
-#[path = "support/engines.rs"]
-mod engines;
+#[path = "support/peers.rs"]
+mod peers;
 #[path = "support/tools.rs"]
 mod tools;
 #[path = "support/trees.rs"]
@@ -21,9 +21,9 @@ mod rows {
     mod types;
     mod whiteouts;
 
-    use super::engines::Engine::{self, Storage, Umoci};
-    use super::tools;
-    use super::trees::{self, Facts, Tree};
+    use super::peers::Peer::{self, Storage, Umoci};
+    use super::peers::{Unlike, unlike};
+    use super::trees;
     use oci_flatten::apply::LayerApplier;
     use oci_flatten::entry::Timestamp;
     use oci_flatten::limits::Limits;
@@ -42,36 +42,28 @@ mod rows {
     /// Merging gives these lines.
     #[track_caller]
     fn merges(layers: &[Vec<u8>], expected: &[&str]) {
-        unlike(&[]).merges(layers, expected);
+        Unlike::default().merges(layers, expected);
     }
 
     /// Merging fails with this text.
     #[track_caller]
     fn fails(layers: &[Vec<u8>], expected: &str) {
-        unlike(&[]).fails(layers, expected);
+        Unlike::default().fails(layers, expected);
     }
 
-    /// Engines that do otherwise, and why we do not follow them.
-    fn unlike<'a>(engines: &'a [(Engine, &'a str)]) -> Unlike<'a> {
-        Unlike(engines)
+    /// The same, but for what some engines do.
+    trait Checks {
+        fn merges(&self, layers: &[Vec<u8>], expected: &[&str]);
+        fn fails(&self, layers: &[Vec<u8>], expected: &str);
     }
 
-    fn both(why: &str) -> [(Engine, &str); 2] {
-        [(Umoci, why), (Storage, why)]
-    }
-
-    struct Unlike<'a>(&'a [(Engine, &'a str)]);
-
-    impl Unlike<'_> {
+    impl Checks for Unlike<'_> {
         #[track_caller]
         fn merges(&self, layers: &[Vec<u8>], expected: &[&str]) {
             let (lines, _) = flatten(layers).expect("layers merge");
             assert_eq!(lines, expected);
             let ours = trees::merged(layers).expect("layers merge");
-            self.compare(layers, |theirs| match theirs {
-                Ok(theirs) => trees::differences(&comparable(&ours), &comparable(theirs)),
-                Err(error) => vec![error.clone()],
-            });
+            self.check(&Peer::ENGINES, layers, Some(&ours));
         }
 
         #[track_caller]
@@ -80,43 +72,8 @@ mod rows {
                 flatten(layers).expect_err("layers must not merge"),
                 expected
             );
-            self.compare(layers, |theirs| match theirs {
-                Ok(theirs) => vec![format!("accepted: {theirs:?}")],
-                Err(_) => Vec::new(),
-            });
+            self.check(&Peer::ENGINES, layers, None);
         }
-
-        #[track_caller]
-        fn compare(
-            &self,
-            layers: &[Vec<u8>],
-            differences: impl Fn(&Result<Tree, String>) -> Vec<String>,
-        ) {
-            for engine in [Engine::Umoci, Engine::Storage] {
-                if !tools::is_root() || !tools::is_there(engine.tool()) {
-                    continue;
-                }
-                let differences = differences(&engine.unpack(layers)).join("\n");
-                match self.0.iter().find(|(other, _)| *other == engine) {
-                    None => assert_eq!(differences, "", "unlike {engine:?}"),
-                    Some((_, why)) => {
-                        assert_ne!(differences, "", "{engine:?} does the same, not: {why}")
-                    }
-                }
-            }
-        }
-    }
-
-    /// Leaves out the times of directories: engines take them from the clock when a child comes or goes.
-    fn comparable(tree: &Tree) -> Tree {
-        let without_time = |(name, facts): (&String, &Facts)| {
-            let mut facts = facts.clone();
-            if facts.kind == "directory" {
-                facts.mtime = (0, 0);
-            }
-            (name.clone(), facts)
-        };
-        tree.iter().map(without_time).collect()
     }
 
     /// The warnings of the last layer.

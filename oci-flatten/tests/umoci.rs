@@ -7,14 +7,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-#[path = "support/engines.rs"]
-mod engines;
+#[path = "support/peers.rs"]
+mod peers;
 #[path = "support/tools.rs"]
 mod tools;
 #[path = "support/trees.rs"]
 mod trees;
 
-use engines::Engine;
+use peers::Peer;
 use trees::{Tree, assert_same, merged};
 
 /// A layer: whiteouts first, as every tool writes them, then entries of which none contradicts another.
@@ -139,7 +139,7 @@ fn random_stacks() {
         let Ok(ours) = merged(&layers) else {
             return Err(TestCaseError::reject("refused"));
         };
-        let theirs = match Engine::Umoci.unpack(&layers) {
+        let theirs = match Peer::Umoci.unpack(&layers) {
             Ok(theirs) => theirs,
             // umoci before 0.5 makes no directory where a file of a lower layer is.
             Err(error) if error.contains("not a directory") => {

@@ -34,13 +34,11 @@ fn row_15_directory_over_file() {
 
 #[test]
 fn row_16_implied_directory_over_lower_file() {
-    unlike(&[
-        (
-            Umoci,
-            "this version makes no directory where a lower layer has a file",
-        ),
-        (Storage, "refuses a path through a file"),
-    ])
+    unlike(
+        &[Umoci],
+        "this version makes no directory where a lower layer has a file",
+    )
+    .and(&[Storage], "refuses a path through a file")
     .merges(
         &[lower(), layer([Entry::file("f/in", "in")])],
         &[D, "d/low=low", "f/ mtime=7", "f/in=in", "ln->d"],
@@ -68,10 +66,10 @@ fn row_18_directory_over_symlink() {
 
 #[test]
 fn row_23_directory_over_directory_takes_the_upper_metadata() {
-    unlike(&[(
-        Storage,
+    unlike(
+        &[Storage],
         "keeps the lower directory's attributes; the specification replaces them",
-    )])
+    )
     .merges(
         &[
             lower(),
@@ -83,10 +81,10 @@ fn row_23_directory_over_directory_takes_the_upper_metadata() {
 
 #[test]
 fn row_24_directory_over_directory_replaces_attributes() {
-    unlike(&[(
-        Storage,
+    unlike(
+        &[Storage],
         "keeps the lower directory's attributes; the specification replaces them",
-    )])
+    )
     .merges(
         &[
             lower(),
@@ -100,7 +98,7 @@ fn row_24_directory_over_directory_replaces_attributes() {
 
 #[test]
 fn row_42_last_of_duplicates_wins() {
-    unlike(&[(Storage, "refuses any path twice in a layer")]).merges(
+    unlike(&[Storage], "refuses any path twice in a layer").merges(
         &[layer([
             Entry::file("x", "1"),
             Entry::file("x", "2"),
