@@ -168,7 +168,8 @@ impl Layout {
     }
 }
 
-fn digest(bytes: &[u8]) -> String {
+#[allow(dead_code, reason = "not every test makes layers of its own")]
+pub(crate) fn digest(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))
