@@ -255,7 +255,7 @@ impl Model {
         let inode = self
             .names
             .get(&target)
-            .filter(|_| target != path)
+            .filter(|_| target != path && !is_below(&target, &path))
             .ok_or(Refused)?
             .inode;
         let old = &mut self.inodes[inode];

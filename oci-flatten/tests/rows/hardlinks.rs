@@ -114,6 +114,17 @@ fn row_40_link_to_a_directory_or_to_itself() {
         &[lower(), layer([Entry::hard_link("ln/f", "d/f")])],
         "hard link to itself: ln/f",
     );
+    let below = layer([Entry::file("d/e/f", "f")]);
+    for target in ["d/e/f", "ln/e/f"] {
+        fails(
+            &[
+                lower(),
+                below.clone(),
+                layer([Entry::hard_link("d", target)]),
+            ],
+            "hard link replaces the directory that its target is in: d",
+        );
+    }
 }
 
 #[test]
