@@ -121,8 +121,14 @@ fn random_stacks() {
     if !tools::is_there("umoci") {
         return;
     }
+    let asked_for = std::env::var("PROPTEST_CASES");
+    let cases = asked_for
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(100);
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 100,
+        cases,
+        max_global_rejects: cases.saturating_mul(16),
         failure_persistence: None,
         ..ProptestConfig::default()
     });
