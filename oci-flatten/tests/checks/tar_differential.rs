@@ -204,7 +204,11 @@ fn plain_entry(block: &[u8], pax_size: Option<u64>, long_name: Option<&[u8]>) ->
     match flag {
         b'S' => Err(Known::Sparse),
         b'g' => Err(Known::Global),
-        0 if name.ends_with(b"/") || long_name.is_some_and(|name| name.ends_with(b"/")) => {
+        // An empty name leaves a prefix with its slash.
+        0 if name.is_empty()
+            || name.ends_with(b"/")
+            || long_name.is_some_and(|name| name.ends_with(b"/")) =>
+        {
             Err(Known::OldDirectory)
         }
         _ => Ok(()),
