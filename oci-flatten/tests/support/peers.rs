@@ -106,12 +106,12 @@ impl<'a> Unlike<'a> {
         self
     }
 
-    /// Compares what peers make of these layers with our tree, or with our refusing them. A known difference must
-    /// be one.
+    /// Compares what peers make of these layers with our tree, or with our refusing them. In CI a known
+    /// difference must be one.
     #[track_caller]
     pub(crate) fn check(&self, peers: &[Peer], layers: &[Vec<u8>], ours: Option<&Tree>) {
         for &peer in peers {
-            if !tools::is_root() || !tools::is_there(peer.tool()) {
+            if !tools::can_lay_out() || !tools::is_there(peer.tool()) {
                 continue;
             }
             let differences = match (ours, peer.unpack(layers)) {
@@ -124,7 +124,12 @@ impl<'a> Unlike<'a> {
             };
             match self.0.iter().find(|(others, _)| others.contains(&peer)) {
                 None => assert_eq!(differences, "", "unlike {peer:?}"),
-                Some((_, why)) => assert_ne!(differences, "", "{peer:?} does the same, not: {why}"),
+                Some((_, why)) if differences.is_empty() => {
+                    // Another version may have come round to it; where tools are of a known version, the list is held.
+                    println!("{peer:?} does the same now, not: {why}");
+                    assert!(std::env::var_os("CI").is_none(), "{peer:?} does not: {why}");
+                }
+                Some(_) => {}
             }
         }
     }
