@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Layout, assert_clean, banger, names, root, run, sample, tar_of, tool};
+use support::{Layout, assert_clean, banger, digest, names, root, run, sample, tar_of, tool};
 
 fn flatten(source: &str, output: &Path) -> Command {
     let mut command = banger();
@@ -86,6 +86,46 @@ fn the_text_summary_has_what_a_person_wants() {
     );
     assert_eq!(quiet.0.trim().len(), 36, "only the UUID: {}", quiet.0);
     assert_eq!(quiet.1, "");
+}
+
+/// What a layer says and was passed over, changed or may surprise is told in lines and in the document.
+#[test]
+fn warnings_are_told_with_their_layer() {
+    let mut odd = tar::Builder::new(Vec::new());
+    let attribute = ("SCHILY.xattr.trusted.overlay.opaque", &b"y"[..]);
+    odd.append_pax_extensions([attribute]).unwrap();
+    let mut device = tar::Header::new_ustar();
+    device.set_entry_type(tar::EntryType::Char);
+    device.set_device_major(0).unwrap();
+    device.set_device_minor(0).unwrap();
+    device.set_size(0);
+    odd.append_data(&mut device, "null", &[][..]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut layout = Layout::new(&folder.path().join("layout"));
+    layout.gzip_layer(&odd.into_inner().unwrap());
+    layout.plain_layer(&tar_of(&[("x", b"1"), (".wh.x", b"")]));
+    let tar = tar_of(&[("y", b"2")]);
+    let gzip = "application/vnd.oci.image.layer.v1.tar+gzip";
+    layout.layer(gzip, &tar, &digest(&tar));
+    let source = layout.finish();
+    let expected = [
+        "layer 1 of 3: character device 0:0 kept as a device: null",
+        "layer 1 of 3: extended attribute trusted.overlay.opaque left out: null",
+        "layer 2 of 3: whiteout of a file of its own layer ignored: x",
+        &format!("layer 3 of 3: layer is uncompressed tar, its media type says {gzip}"),
+    ];
+    let (_, stderr) = run(&mut flatten(&source, &folder.path().join("r")), 0);
+    let told: Vec<_> = stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("warning: "))
+        .collect();
+    assert_eq!(told, expected);
+    let (document, _) = run(
+        flatten(&source, &folder.path().join("j")).args(["--format", "json"]),
+        0,
+    );
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["warnings"], serde_json::json!(expected));
 }
 
 #[test]

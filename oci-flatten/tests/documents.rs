@@ -231,6 +231,13 @@ async fn indexes_have_a_limit_in_breadth() {
     let top = blobs.add_json(media_type::OCI_INDEX, &wide(1001));
     let outcome = find(&blobs, &top, "linux/amd64").await;
     assert_error(outcome, ErrorKind::LimitExceeded, "1001 (limit 1000)");
+    let mut limits = Limits::default();
+    limits.index_entries = 1001;
+    assert!(
+        find_within(&blobs, &top, "linux/amd64", &limits)
+            .await
+            .is_ok()
+    );
 
     // A few small documents must not unfold into a great many reads.
     let mut bomb = blobs.add_json(media_type::OCI_INDEX, &wide(10));

@@ -197,6 +197,35 @@ fn endless_extension_headers() {
 }
 
 #[test]
+fn limits_of_the_reader_can_be_changed() {
+    let sizes = limits(|limits| limits.file_bytes = 10);
+    assert!(apply(&sizes, [[Entry::file("f", [b'x'; 10])]]).is_ok());
+    let error = exceeds(&sizes, [[Entry::file("f", [b'x'; 11])]]);
+    assert!(error.ends_with("file is 11 bytes (limit 10)"), "{error}");
+
+    let comment = |length| Entry::file("f", "").pax("comment", vec![b'c'; length]);
+    let lengths = limits(|limits| limits.extension_bytes = 100);
+    assert!(apply(&lengths, [[comment(80)]]).is_ok());
+    let error = exceeds(&lengths, [[comment(100)]]);
+    let expected = "extension header is 113 bytes (limit 100)";
+    assert!(error.ends_with(expected), "{error}");
+    let lengths = limits(|limits| limits.extension_bytes = 4 << 20);
+    assert!(apply(&lengths, [[comment(3 << 20)]]).is_ok());
+
+    let long = |count| {
+        let name = || Entry::of_type(b'L', "long").body("name");
+        (0..count).fold(Entry::file("f", ""), |entry, _| entry.preceded_by(name()))
+    };
+    for most in [1, 20] {
+        let headers = limits(|limits| limits.extension_headers = most);
+        assert!(apply(&headers, [[long(most)]]).is_ok());
+        let error = exceeds(&headers, [[long(most + 1)]]);
+        let expected = format!("is {} headers (limit {most})", most + 1);
+        assert!(error.ends_with(&expected), "{error}");
+    }
+}
+
+#[test]
 fn sparse_file_of_tebibytes_is_a_hole() {
     let sparse = |size: i64| {
         Entry::file("f", "")

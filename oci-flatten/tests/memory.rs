@@ -2,49 +2,15 @@
 
 #![cfg(target_os = "linux")]
 
-use std::convert::Infallible;
+#[path = "support/nowhere.rs"]
+mod nowhere;
 
-use oci_flatten::apply::{ContentSink, LayerApplier};
+use nowhere::{Nowhere, resident_bytes};
+use oci_flatten::apply::LayerApplier;
 use oci_flatten::entry::Timestamp;
 use oci_flatten::limits::Limits;
 use oci_flatten::rootfs::Rootfs;
 use oci_flatten::testkit::{Entry, Layer};
-
-struct Nowhere;
-
-impl ContentSink for Nowhere {
-    type Content = u32;
-    type Error = Infallible;
-
-    fn begin(&mut self, _size: u64) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn write(&mut self, _bytes: &[u8]) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn hole(&mut self, _length: u64) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<u32, Infallible> {
-        Ok(0)
-    }
-
-    fn release(&mut self, _content: u32) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("proc is mounted");
-    let pages = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse::<u64>().ok());
-    pages.expect("statm is numbers") * 4096
-}
 
 #[test]
 fn an_entry_takes_less_than_200_bytes() {

@@ -2,23 +2,20 @@
 
 #![expect(clippy::print_stdout, reason = "what is skipped is told")]
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-
-use oci_flatten::digest::Digest;
 use oci_flatten::testkit::{Entry, IMPLIED_MTIME, Layer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use serde_json::json;
 
+#[path = "support/peers.rs"]
+mod peers;
 #[path = "support/tools.rs"]
 mod tools;
 #[path = "support/trees.rs"]
 mod trees;
 
-use trees::{Tree, assert_same, merged, of_host};
+use peers::Peer;
+use trees::{Tree, assert_same, merged};
 
 /// A layer: whiteouts first, as every tool writes them, then entries of which none contradicts another.
 #[derive(Debug, Clone)]
@@ -102,69 +99,6 @@ fn in_order(ops: Vec<Op>) -> Vec<Op> {
     markers.into_iter().chain(kept).collect()
 }
 
-/// Writes an image layout with one image of these layers, called `test`.
-fn write_layout(directory: &Path, layers: &[Vec<u8>]) {
-    let blobs = directory.join("blobs/sha256");
-    fs::create_dir_all(&blobs).expect("directory is made");
-    let blob = |bytes: &[u8], kind: &str| {
-        let digest = Digest::sha256(bytes);
-        fs::write(blobs.join(digest.hex()), bytes).expect("blob is written");
-        json!({
-            "mediaType": format!("application/vnd.oci.image.{kind}"),
-            "digest": digest.to_string(),
-            "size": bytes.len(),
-        })
-    };
-    let diff_ids: Vec<_> = layers
-        .iter()
-        .map(|layer| Digest::sha256(layer).to_string())
-        .collect();
-    let config = json!({
-        "architecture": "amd64",
-        "os": "linux",
-        "config": {},
-        "rootfs": { "type": "layers", "diff_ids": diff_ids },
-    });
-    let layers: Vec<_> = layers
-        .iter()
-        .map(|layer| blob(layer, "layer.v1.tar"))
-        .collect();
-    let manifest = json!({
-        "schemaVersion": 2,
-        "config": blob(config.to_string().as_bytes(), "config.v1+json"),
-        "layers": layers,
-    });
-    let mut manifest = blob(manifest.to_string().as_bytes(), "manifest.v1+json");
-    manifest["annotations"] = json!({ "org.opencontainers.image.ref.name": "test" });
-    let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
-    fs::write(directory.join("index.json"), index.to_string()).expect("index is written");
-    let layout = json!({ "imageLayoutVersion": "1.0.0" });
-    fs::write(directory.join("oci-layout"), layout.to_string()).expect("layout is written");
-}
-
-fn unpacked(layers: &[Vec<u8>]) -> Result<Tree, String> {
-    let scratch = tempfile::tempdir().expect("directory is made");
-    let layout = scratch.path().join("layout");
-    write_layout(&layout, layers);
-    let bundle = scratch.path().join("bundle");
-    let mut command = Command::new("umoci");
-    command.arg("unpack");
-    if !rustix::process::getuid().is_root() {
-        command.arg("--rootless");
-    }
-    let image = format!("{}:test", layout.display());
-    let output = command
-        .args(["--image", &image])
-        .arg(&bundle)
-        .output()
-        .expect("umoci runs");
-    if output.status.success() {
-        Ok(of_host(&bundle.join("rootfs")))
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
-    }
-}
-
 /// Leaves out what is known to differ: times of directories, which umoci takes from the clock where no layer gives
 /// them, and directories that only a whiteout of a missing path implies, which it does not make.
 fn comparable(tree: Tree, other: &Tree) -> Tree {
@@ -187,8 +121,14 @@ fn random_stacks() {
     if !tools::is_there("umoci") {
         return;
     }
+    let asked_for = std::env::var("PROPTEST_CASES");
+    let cases = asked_for
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(100);
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 100,
+        cases,
+        max_global_rejects: cases.saturating_mul(16),
         failure_persistence: None,
         ..ProptestConfig::default()
     });
@@ -205,7 +145,7 @@ fn random_stacks() {
         let Ok(ours) = merged(&layers) else {
             return Err(TestCaseError::reject("refused"));
         };
-        let theirs = match unpacked(&layers) {
+        let theirs = match Peer::Umoci.unpack(&layers) {
             Ok(theirs) => theirs,
             // umoci before 0.5 makes no directory where a file of a lower layer is.
             Err(error) if error.contains("not a directory") => {

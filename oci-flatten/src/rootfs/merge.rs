@@ -33,6 +33,9 @@ pub enum MergeError {
     /// A hard link's target is its own name.
     #[error("hard link to itself")]
     LinkToSelf,
+    /// A hard link takes the place of a directory that holds its target, and so of the target itself.
+    #[error("hard link replaces the directory that its target is in")]
+    LinkReplacesTarget,
     /// The tree has more entries, names or layers than its indices reach.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
@@ -154,6 +157,11 @@ impl<C> Rootfs<C> {
             }
             None => return Err(MergeError::LinkTargetMissing),
         };
+        let replaced = self.tree.find(directory, name);
+        let replaced = replaced.map(|entry| self.tree.node(entry));
+        if replaced.is_some_and(|replaced| self.tree.is_within(target_directory, replaced)) {
+            return Err(MergeError::LinkReplacesTarget);
+        }
         self.link_node(directory, name, node)?;
         self.overlay_metadata(node, metadata);
         Ok(())

@@ -143,6 +143,13 @@ impl<C> Tree<C> {
         self.dentry(id).parent
     }
 
+    /// Whether a directory is `node` or below it.
+    pub(super) fn is_within(&self, directory: NodeId, node: NodeId) -> bool {
+        let above = |&id: &NodeId| self.directory_entry(id).map(|entry| self.parent(entry));
+        self.inode(node).kind.is_directory()
+            && std::iter::successors(Some(directory), above).any(|id| id == node)
+    }
+
     /// The entries of a directory, in no order that means anything.
     pub(super) fn entries(&self, directory: NodeId) -> impl Iterator<Item = DentryId> {
         let first = match self.inode(directory).kind {

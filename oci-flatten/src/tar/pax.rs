@@ -92,7 +92,7 @@ impl PaxRecords {
         let key = &self.body[record.key.clone()];
         let value = &self.body[record.value.clone()];
         let is_string = matches!(key, b"path" | b"linkpath" | b"uname" | b"gname");
-        if key.contains(&0) || (is_string && value.contains(&0)) {
+        if key.is_empty() || key.contains(&0) || (is_string && value.contains(&0)) {
             return Err(TarProblem::PaxRecord);
         }
         let is_offset = key == b"GNU.sparse.offset";
@@ -312,6 +312,7 @@ mod tests {
             "60 k=v\n",
             "5 kv\n",
             "4 =\n",
+            "5 =v\n",
             "6 k=v\n\0",
             "-6 k=v\n",
             "7 \0=vv\n",

@@ -82,7 +82,7 @@ pub(crate) enum Known {
     /// A global header: the crates give it out as an entry.
     Global,
     /// Extension headers out of the ordinary: repeated, which the crates refuse; without an entry; beyond the
-    /// limits, which they lack; with a NUL inside a name.
+    /// limits, which they lack; with a NUL inside a name; of Solaris' type `X`, which tokio_tar takes for PAX's.
     Extension,
     /// PAX records out of the ordinary: duplicate or empty, of which the crates take the first; with a newline
     /// inside, where they split; malformed or with a NUL, which they let pass; sizes that are no plain number.
@@ -204,7 +204,12 @@ fn plain_entry(block: &[u8], pax_size: Option<u64>, long_name: Option<&[u8]>) ->
     match flag {
         b'S' => Err(Known::Sparse),
         b'g' => Err(Known::Global),
-        0 if name.ends_with(b"/") || long_name.is_some_and(|name| name.ends_with(b"/")) => {
+        b'X' => Err(Known::Extension),
+        // An empty name leaves a prefix with its slash.
+        0 if name.is_empty()
+            || name.ends_with(b"/")
+            || long_name.is_some_and(|name| name.ends_with(b"/")) =>
+        {
             Err(Known::OldDirectory)
         }
         _ => Ok(()),

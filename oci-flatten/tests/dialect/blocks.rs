@@ -16,8 +16,8 @@ fn end_is_two_zero_blocks_one_or_none() {
 #[test]
 fn padding_may_be_missing_at_the_end() {
     let cut = Layer::new().entry(Entry::file("f", "body").unpadded());
-    reads(&cut.clone().cut(), &[LINE]);
-    reads(&cut.raw(&[0; 100]).cut(), &[LINE]);
+    unlike(&[GnuTar, BsdTar, Python], "want the padding").reads(&cut.clone().cut(), &[LINE]);
+    unlike(&[GnuTar, BsdTar, Python], "want the padding").reads(&cut.raw(&[0; 100]).cut(), &[LINE]);
 }
 
 #[test]
@@ -63,12 +63,12 @@ fn truncated_archive() {
         .cut();
     fails(&extension[..515], "archive is cut short");
     // An extension header without an entry is no error in Go either.
-    reads(&extension, &[]);
+    unlike(&[BsdTar, Python], "want an entry after an extension header").reads(&extension, &[]);
 }
 
 #[test]
 fn empty_blob_is_an_empty_layer() {
-    reads(&[], &[]);
+    unlike(&[GnuTar, Python], "refuse an archive without a block").reads(&[], &[]);
     reads(&[0; 1024], &[]);
 }
 

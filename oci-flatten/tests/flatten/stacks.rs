@@ -88,6 +88,35 @@ async fn an_empty_blob_is_an_empty_layer() {
     assert_eq!(merged.flattened.warnings().count(), 0);
 }
 
+/// A gzip member for each entry, and files that tell a snapshotter what to fetch first.
+#[tokio::test]
+async fn estargz_layers_keep_their_landmarks() {
+    let entries = [
+        Entry::file(".prefetch.landmark", [0xf]),
+        Entry::file("a", "1"),
+        Entry::file(".no.prefetch.landmark", [0xf]),
+        Entry::file("stargz.index.json", "{}"),
+    ];
+    let members: Vec<_> = entries
+        .into_iter()
+        .map(|entry| Layer::new().entry(entry).cut())
+        .chain([vec![0; 1024]])
+        .collect();
+    let blob: Vec<_> = members.iter().flat_map(|member| gzip(member)).collect();
+    let source = Memory::stored(&[members.concat()], &[blob], OCI_GZIP);
+    let merged = flatten(Arc::new(source)).await.unwrap();
+    let landmark = |name: &str| format!("{name}=\\u{{f}}");
+    assert_eq!(
+        merged.listing,
+        [
+            landmark(".no.prefetch.landmark"),
+            landmark(".prefetch.landmark"),
+            "a=1".to_owned(),
+            "stargz.index.json={}".to_owned(),
+        ]
+    );
+}
+
 #[tokio::test]
 async fn a_media_type_that_does_not_match_is_a_warning() {
     let tar = layer("a", "1");

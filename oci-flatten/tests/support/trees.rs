@@ -22,6 +22,8 @@ pub(crate) struct Facts {
     pub(crate) mode: u32,
     pub(crate) owner: (u32, u32),
     pub(crate) mtime: (i64, u32),
+    /// `name=value`, in order of names; SELinux labels are left out, since the host may add its own.
+    pub(crate) xattrs: Vec<String>,
     /// The first of the names that stand for this file.
     pub(crate) first: String,
 }
@@ -63,6 +65,7 @@ pub(crate) fn of_host(root: &Path) -> Tree {
             mode: metadata.mode() & 0o7777,
             owner: (metadata.uid(), metadata.gid()),
             mtime: (metadata.mtime(), metadata.mtime_nsec() as u32),
+            xattrs: host_xattrs(&place),
             first,
         };
         tree.insert(name, facts);
@@ -94,6 +97,26 @@ fn host_kind(place: &Path, metadata: &fs::Metadata) -> String {
     } else {
         "pipe".to_owned()
     }
+}
+
+fn host_xattrs(place: &Path) -> Vec<String> {
+    let mut names = vec![0; 64 << 10];
+    let length = rustix::fs::llistxattr(place, &mut names).unwrap_or(0);
+    let mut xattrs = Vec::new();
+    for name in names[..length]
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty())
+    {
+        let mut value = vec![0; 64 << 10];
+        let length = rustix::fs::lgetxattr(place, name, &mut value).expect("attribute is readable");
+        xattrs.extend(xattr(name, &value[..length]));
+    }
+    xattrs.sort();
+    xattrs
+}
+
+fn xattr(name: &[u8], value: &[u8]) -> Option<String> {
+    (name != b"security.selinux").then(|| format!("{}={}", Escaped(name), Escaped(value)))
 }
 
 /// Long contents are told by their length and a sum.
@@ -163,6 +186,11 @@ fn of_rootfs(rootfs: &Rootfs<MemoryContent>, sink: &MemorySink) -> Tree {
             mode: u32::from(metadata.mode),
             owner: (metadata.uid, metadata.gid),
             mtime: (metadata.mtime.seconds, metadata.mtime.nanoseconds),
+            xattrs: metadata
+                .xattrs
+                .iter()
+                .filter_map(|(name, value)| xattr(name, value))
+                .collect(),
             first: firsts.entry(id).or_insert_with(|| name.clone()).clone(),
         };
         tree.insert(name, facts);
@@ -170,11 +198,10 @@ fn of_rootfs(rootfs: &Rootfs<MemoryContent>, sink: &MemorySink) -> Tree {
     tree
 }
 
-/// Fails with what differs.
-#[track_caller]
-pub(crate) fn assert_same(ours: &Tree, theirs: &Tree, whose: &str) {
+/// What differs, name by name.
+pub(crate) fn differences(ours: &Tree, theirs: &Tree) -> Vec<String> {
     let names: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
-    let differences: Vec<_> = names
+    names
         .into_iter()
         .filter(|name| ours.get(*name) != theirs.get(*name))
         .map(|name| {
@@ -184,7 +211,14 @@ pub(crate) fn assert_same(ours: &Tree, theirs: &Tree, whose: &str) {
                 theirs.get(name)
             )
         })
-        .collect();
+        .collect()
+}
+
+/// Fails with what differs.
+#[allow(dead_code, reason = "not every test asserts at once")]
+#[track_caller]
+pub(crate) fn assert_same(ours: &Tree, theirs: &Tree, whose: &str) {
+    let differences = differences(ours, theirs);
     assert!(
         differences.is_empty(),
         "unlike {whose}:\n{}",
