@@ -36,7 +36,8 @@ class Daemon:
             if message.get("method") == "progress":
                 for event in message["params"]["events"]:
                     on_event(event)
-            elif message.get("id") == self.calls:
+            elif message.get("id") in (self.calls, None):
+                # One without an id is about the connection.
                 if "error" in message:
                     raise Failure(message["error"])
                 return message["result"]
@@ -61,7 +62,9 @@ def default_socket():
         return os.path.join(home, "banger.sock")
     if os.geteuid() == 0:
         return "/run/banger/banger.sock"
-    return os.path.join(os.environ["XDG_RUNTIME_DIR"], "banger", "banger.sock")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    data = os.environ.get("XDG_DATA_HOME", os.path.expanduser("~/.local/share"))
+    return os.path.join(runtime or data, "banger", "banger.sock")
 
 
 def show(event):

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use banger::config::Config;
 use banger::daemon::Client;
-use banger::operation::{Context, Operation, Watch};
+use banger::operation::{Context, Operation, Pace, Watch};
 use banger::{Error, ErrorKind};
 use oci_flatten::flatten::CancellationToken;
 
@@ -13,11 +12,10 @@ use super::source::{here, spool_dir};
 use super::{Global, interrupt, progress};
 
 /// Where operations run.
-pub(super) enum Backend {
-    /// In this process.
-    Here(Box<Context>),
-    /// In the daemon that listens on the socket.
-    Daemon(PathBuf),
+pub(super) struct Backend {
+    context: Context,
+    /// The socket of the daemon, where that is to run them.
+    daemon: Option<PathBuf>,
 }
 
 impl Backend {
@@ -25,48 +23,40 @@ impl Backend {
     pub(super) fn of(global: &Global) -> Result<Self, Error> {
         let config = here()?;
         let asked = global.daemon || global.socket.is_some() || config.use_daemon;
-        if asked {
-            let socket = global.socket.clone();
-            return Ok(Self::Daemon(socket.unwrap_or(config.places.socket)));
-        }
-        Ok(Self::with(config))
+        let socket = global.socket.as_ref().unwrap_or(&config.places.socket);
+        Ok(Self {
+            daemon: asked.then(|| socket.clone()),
+            context: Context {
+                config,
+                spool_dir: spool_dir(),
+            },
+        })
     }
 
-    /// This process.
-    pub(super) fn here() -> Result<Self, Error> {
-        here().map(Self::with)
-    }
-
-    fn with(config: Config) -> Self {
-        Self::Here(Box::new(Context {
-            config,
-            spool_dir: spool_dir(),
-            foreign: false,
-        }))
-    }
-
-    /// Runs an operation.
+    /// Runs an operation. One that takes something of this process, such as its standard input, runs here
+    /// whoever is asked: the store is the same.
     pub(super) fn call<O: Operation>(
         self,
         operation: O,
         global: &Global,
     ) -> Result<O::Reply, Error> {
+        let Self { context, daemon } = self;
         let watch = Watch {
-            progress: match O::HAS_PROGRESS {
-                true => progress::observer(global.progress, global.quiet),
-                false => Arc::new(()),
+            progress: match O::PACE {
+                Pace::Fetch => progress::observer(global.progress, global.quiet),
+                Pace::Quick | Pace::Long => Arc::new(()),
             },
             cancellation: CancellationToken::new(),
         };
         let cancellation = watch.cancellation.clone();
-        match self {
-            Self::Here(context) if O::LONG => interrupt::run(&cancellation, async {
-                interrupt::blocking(move || operation.run(&context, &watch)).await
-            }),
-            Self::Here(context) => operation.run(&context, &watch),
-            Self::Daemon(socket) => interrupt::run(&cancellation, async {
+        match daemon.filter(|_| operation.check_portable().is_ok()) {
+            Some(socket) => interrupt::run(&cancellation, async {
                 let mut client = Client::connect(&socket).await?;
                 client.call(&operation, &watch).await
+            }),
+            None if O::PACE == Pace::Quick => operation.run(&context, &watch),
+            None => interrupt::run(&cancellation, async {
+                interrupt::blocking(move || operation.run(&context, &watch)).await
             }),
         }
     }

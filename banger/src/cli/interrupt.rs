@@ -41,15 +41,14 @@ pub(crate) fn run<T>(
     outcome
 }
 
-pub(crate) struct Signals {
+struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
 }
 
 impl Signals {
-    pub(crate) fn listen() -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(|error| Error::io("listen for signals", error));
+    fn listen() -> Result<Self, Error> {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
@@ -57,13 +56,18 @@ impl Signals {
         })
     }
 
-    pub(crate) async fn any(&mut self) {
+    async fn any(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
             _ = self.hang_up.recv() => {}
         }
     }
+}
+
+/// Listens for one signal from now on.
+pub(crate) fn listen(kind: SignalKind) -> Result<Signal, Error> {
+    signal(kind).map_err(|error| Error::io("listen for signals", error))
 }
 
 /// Runs what waits for a disk on a thread of its own.

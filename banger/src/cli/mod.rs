@@ -94,7 +94,8 @@ enum Command {
 /// Parses the arguments, runs the command and reports how it went.
 pub(crate) fn main() -> ExitCode {
     let Arguments { global, command } = Arguments::parse();
-    if global.verbose {
+    // The daemon has a log of its own.
+    if global.verbose && !matches!(command, Command::Daemon(_)) {
         report::start_log();
     }
     let outcome: Result<(), Error> = match command {

@@ -14,7 +14,7 @@ use tokio_util::codec::{AnyDelimiterCodec, FramedRead};
 use super::methods::OP_CANCEL;
 use super::protocol::{OP_ID, PROGRESS, call};
 use crate::error::{Error, ErrorKind};
-use crate::operation::{Operation, Watch};
+use crate::operation::{Operation, Pace, Watch};
 use crate::progress::ProgressEvent;
 
 /// Bytes of a line from the daemon, whose replies are as long as what it holds.
@@ -34,7 +34,7 @@ struct Message {
     id: Option<u64>,
     result: Option<Value>,
     error: Option<Failure>,
-    params: Option<Progress>,
+    params: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,7 +96,7 @@ impl Client {
             Error::new(ErrorKind::Failure, "speak with the daemon").with_source(error)
         };
         let mut params = serde_json::to_value(operation).map_err(failed)?;
-        if O::LONG {
+        if O::PACE != Pace::Quick {
             params[PROGRESS] = json!(true);
         }
         let id = self.send(O::METHOD, &params).await?;
@@ -111,7 +111,11 @@ impl Client {
                     continue;
                 }
             };
-            if let Some(progress) = message.params.filter(|progress| progress.id == id) {
+            let progress = message.params.and_then(|params| {
+                // A newer daemon may notify of other things.
+                serde_json::from_value::<Progress>(params).ok()
+            });
+            if let Some(progress) = progress.filter(|progress| progress.id == id) {
                 op_id = Some(progress.op_id);
                 for event in progress.events {
                     // A newer daemon may tell of things that this version has no word for.

@@ -20,7 +20,7 @@ use super::progress::Notifier;
 use super::protocol::{Call, LINE_LIMIT, Refusal, answer, parse};
 use super::server::Shared;
 use crate::error::{Error, ErrorKind};
-use crate::operation::Watch;
+use crate::operation::{Pace, Watch};
 
 /// Calls in flight of those that are answered soon; further ones are not read until one is answered.
 const QUICK_LIMIT: usize = 8;
@@ -29,11 +29,17 @@ const QUICK_LIMIT: usize = 8;
 /// cancel what it has begun.
 const LONG_LIMIT: usize = 64;
 
+/// Pulls at once; further ones wait, so that a client whose pulls hang does not stop those of others.
+const FETCH_LIMIT: usize = 4;
+
 /// Lines that wait to be written.
 const LINES: usize = 8;
 
-/// How long a client may leave a line unread.
+/// How long a client may leave a line unread, or unfinished.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long it may leave the last lines unread.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often a client that sends no more is looked at for being gone altogether.
 const LOOK: Duration = Duration::from_millis(100);
@@ -51,8 +57,10 @@ pub(super) async fn serve(
         shared,
         lines,
         calls: TaskTracker::new(),
+        at_once: Arc::new(Semaphore::new(QUICK_LIMIT)),
         quick: Arc::new(Semaphore::new(QUICK_LIMIT)),
         long: Arc::new(Semaphore::new(LONG_LIMIT)),
+        fetching: Arc::new(Semaphore::new(FETCH_LIMIT)),
         cancellation,
     };
     let mut input = FramedRead::new(read, delimited());
@@ -101,11 +109,21 @@ async fn write_lines(
     mut waiting: mpsc::Receiver<String>,
     cancellation: CancellationToken,
 ) {
-    while let Some(line) = waiting.recv().await {
-        let written = tokio::time::timeout(PATIENCE, write.write_all(line.as_bytes())).await;
-        if !matches!(written, Ok(Ok(()))) {
-            break;
+    let ending = async {
+        cancellation.cancelled().await;
+        tokio::time::sleep(LAST_PATIENCE).await;
+    };
+    let writing = async {
+        while let Some(line) = waiting.recv().await {
+            let written = tokio::time::timeout(PATIENCE, write.write_all(line.as_bytes())).await;
+            if !matches!(written, Ok(Ok(()))) {
+                break;
+            }
         }
+    };
+    tokio::select! {
+        () = writing => {}
+        () = ending => {}
     }
     cancellation.cancel();
 }
@@ -114,14 +132,24 @@ struct Connection {
     shared: Arc<Shared>,
     lines: mpsc::Sender<String>,
     calls: TaskTracker,
+    at_once: Arc<Semaphore>,
     quick: Arc<Semaphore>,
     long: Arc<Semaphore>,
+    fetching: Arc<Semaphore>,
     cancellation: CancellationToken,
 }
 
 impl Connection {
     async fn read(&self, input: &mut FramedRead<OwnedReadHalf, AnyDelimiterCodec>) {
-        while let Some(line) = input.next().await {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, input.next()).await;
+            let line = match next {
+                Ok(Some(line)) => line,
+                Ok(None) => return,
+                // A client may say nothing for as long as it likes, but not half of something.
+                Err(_) if input.read_buffer().is_empty() => continue,
+                Err(_) => return self.cancellation.cancel(),
+            };
             match line {
                 Ok(line) if line.iter().all(u8::is_ascii_whitespace) => {}
                 Ok(line) => self.take(&line).await,
@@ -130,7 +158,7 @@ impl Connection {
                     self.refuse(&Value::Null, Refusal::InvalidRequest(message))
                         .await;
                     // What follows would be the rest of it.
-                    return;
+                    return self.cancellation.cancel();
                 }
                 Err(AnyDelimiterCodecError::Io(_)) => return,
             }
@@ -139,7 +167,7 @@ impl Connection {
 
     /// Begins the call of a line, or refuses it.
     async fn take(&self, line: &[u8]) {
-        let (call, place, long, job) = match self.prepare(line).await {
+        let (call, place, pace, job) = match self.prepare(line).await {
             Ok(prepared) => prepared,
             Err((Some(id), refusal)) => return self.refuse(&id, refusal).await,
             Err((None, _)) => return,
@@ -148,10 +176,11 @@ impl Connection {
             op_id: Uuid::now_v7(),
             shared: self.shared.clone(),
             lines: self.lines.clone(),
+            fetching: self.fetching.clone(),
             cancellation: self.cancellation.child_token(),
         };
         self.calls.spawn(async move {
-            running.run(call, long, job).await;
+            running.run(call, pace, job).await;
             drop(place);
         });
     }
@@ -160,20 +189,21 @@ impl Connection {
     async fn prepare(
         &self,
         line: &[u8],
-    ) -> Result<(Call, OwnedSemaphorePermit, bool, Job), (Option<Value>, Refusal)> {
-        let mut call = parse(line).map_err(|(id, refusal)| (Some(id), refusal))?;
+    ) -> Result<(Call, OwnedSemaphorePermit, Option<Pace>, Job), (Option<Value>, Refusal)> {
+        let mut call = parse(line)?;
         let params = std::mem::take(&mut call.params);
         let prepared = self.shared.methods.prepare(&call.method, params);
         let (method, job) = match prepared {
             Ok((method, job)) => (method, job),
             Err(refusal) => return Err((call.id, refusal)),
         };
-        let place = match method.long {
-            true => self.long.clone().try_acquire_owned().ok(),
-            false => self.quick.clone().acquire_owned().await.ok(),
+        let place = match method.pace {
+            None => self.at_once.clone().acquire_owned().await.ok(),
+            Some(Pace::Quick) => self.quick.clone().acquire_owned().await.ok(),
+            Some(Pace::Long | Pace::Fetch) => self.long.clone().try_acquire_owned().ok(),
         };
         match place {
-            Some(place) => Ok((call, place, method.long, job)),
+            Some(place) => Ok((call, place, method.pace, job)),
             None => {
                 let message =
                     format!("{LONG_LIMIT} operations of this connection run, which is the limit");
@@ -197,17 +227,17 @@ struct Running {
     op_id: Uuid,
     shared: Arc<Shared>,
     lines: mpsc::Sender<String>,
+    fetching: Arc<Semaphore>,
     cancellation: CancellationToken,
 }
 
 impl Running {
-    async fn run(self, call: Call, long: bool, job: Job) {
+    async fn run(self, call: Call, pace: Option<Pace>, job: Job) {
         let begun = Instant::now();
         self.shared
             .log(self.op_id, &format!("begins {}", call.method));
         let id = call.id.clone().unwrap_or(Value::Null);
-        let notifier = call
-            .progress
+        let notifier = (call.progress && call.id.is_some())
             .then(|| Notifier::start(id.clone(), self.op_id, self.lines.clone()));
         let watch = match &notifier {
             Some(notifier) => Watch {
@@ -216,7 +246,7 @@ impl Running {
             },
             None => Watch::silent(self.cancellation.clone()),
         };
-        let outcome = self.execute(&call.method, long, job, watch).await;
+        let outcome = self.execute(&call.method, pace, job, watch).await;
         let how = match &outcome {
             Ok(_) => "ends well".to_owned(),
             Err(refusal) => format!("ends {}: {}", refusal.kind().code(), refusal.message()),
@@ -236,31 +266,57 @@ impl Running {
     async fn execute(
         &self,
         method: &str,
-        long: bool,
+        pace: Option<Pace>,
         job: Job,
         watch: Watch,
     ) -> Result<Value, Refusal> {
-        let listed = long.then(|| {
-            let cancellation = self.cancellation.clone();
-            let operations = &self.shared.operations;
-            operations.begin(self.op_id, method, cancellation)
-        });
-        let turn = match &listed {
-            Some(listed) => {
-                let turn = tokio::select! {
-                    biased;
-                    () = self.cancellation.cancelled() => return Err(interrupted()),
-                    turn = self.shared.running.acquire() => turn.ok(),
-                };
-                listed.runs();
-                turn
+        match pace {
+            None => job(&self.shared, &watch).map_err(Refusal::Failed),
+            Some(Pace::Quick) => {
+                let _turn = self.shared.quick.acquire().await;
+                self.block(job, watch).await
             }
-            None => None,
+            Some(pace) => self.take_turns(method, pace, job, watch).await,
+        }
+    }
+
+    /// Runs an operation that may take long, when it is its turn.
+    async fn take_turns(
+        &self,
+        method: &str,
+        pace: Pace,
+        job: Job,
+        watch: Watch,
+    ) -> Result<Value, Refusal> {
+        let Ok(_waiting) = self.shared.waiting.try_acquire() else {
+            let message = "too many operations run or wait in the daemon";
+            return Err(Refusal::Busy(message.into()));
         };
+        let cancellation = self.cancellation.clone();
+        let operations = &self.shared.operations;
+        let listed = operations.begin(self.op_id, method, cancellation);
+        let turn = async {
+            match pace {
+                Pace::Fetch => {
+                    let own = self.fetching.acquire().await;
+                    (own.ok(), self.shared.fetching.acquire().await)
+                }
+                Pace::Quick | Pace::Long => (None, self.shared.long.acquire().await),
+            }
+        };
+        let _turn = tokio::select! {
+            biased;
+            () = self.cancellation.cancelled() => return Err(interrupted()),
+            turn = turn => turn,
+        };
+        listed.runs();
+        self.block(job, watch).await
+    }
+
+    /// Runs a job on a thread that may block.
+    async fn block(&self, job: Job, watch: Watch) -> Result<Value, Refusal> {
         let shared = self.shared.clone();
-        let worked = tokio::task::spawn_blocking(move || job(&shared, &watch)).await;
-        drop((listed, turn));
-        match worked {
+        match tokio::task::spawn_blocking(move || job(&shared, &watch)).await {
             Ok(outcome) => outcome.map_err(Refusal::Failed),
             Err(panic) => {
                 self.shared.log(self.op_id, &format!("panicked: {panic}"));

@@ -9,19 +9,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::operations::RunningOperation;
-use super::protocol::{OP_ID, PROGRESS, Refusal};
+use super::protocol::{NAME_SHOWN, OP_ID, PROGRESS, Refusal, excerpt};
 use super::server::Shared;
 use crate::error::{Error, ErrorKind};
-use crate::operation::{self, Operation, Watch};
+use crate::operation::{self, Operation, Pace, Watch};
 use crate::progress::ProgressEvent;
+
+/// Values of one parameter.
+const LIST_LIMIT: usize = 1000;
 
 /// What a call comes to: run on a thread that may block.
 pub(super) type Job = Box<dyn FnOnce(&Shared, &Watch) -> Result<Value, Error> + Send>;
 
 /// A method.
 pub(super) struct Method {
-    /// Whether it may take long.
-    pub(super) long: bool,
+    /// How long it may take; none for one that looks at the daemon's memory only.
+    pub(super) pace: Option<Pace>,
     summary: String,
     parameters: Map<String, Value>,
     required: Vec<String>,
@@ -141,6 +144,7 @@ impl Methods {
         params: Map<String, Value>,
     ) -> Result<(&Method, Job), Refusal> {
         let Some(method) = self.by_name.get(name) else {
+            let name = excerpt(name, NAME_SHOWN);
             let message =
                 format!("there is no method {name:?}; rpc.discover lists those there are");
             return Err(Refusal::UnknownMethod(message));
@@ -150,10 +154,17 @@ impl Methods {
             .find(|key| !method.parameters.contains_key(*key));
         if let Some(unknown) = unknown {
             let known: Vec<&str> = method.parameters.keys().map(String::as_str).collect();
+            let unknown = excerpt(unknown, NAME_SHOWN);
             return Err(Refusal::InvalidParams(format!(
                 "{name} has no parameter {unknown:?}; it has {}",
                 known.join(", ")
             )));
+        }
+        for (key, value) in &params {
+            if let Some(count) = value.as_array().map(Vec::len).filter(|n| *n > LIST_LIMIT) {
+                let message = format!("{key} has {count} values (limit {LIST_LIMIT})");
+                return Err(Refusal::InvalidParams(message));
+            }
         }
         let job = (method.prepare)(Value::Object(params))
             .map_err(|error| Refusal::InvalidParams(format!("parameters of {name}: {error}")))?;
@@ -215,10 +226,11 @@ impl Table {
         let prepare = |params| {
             let operation: O = serde_json::from_value(params)?;
             Ok(job(move |shared, watch| {
+                operation.check_portable()?;
                 operation.run(&shared.context, watch)
             }))
         };
-        self.add::<O, O::Reply>(O::METHOD, O::LONG, Box::new(prepare));
+        self.add::<O, O::Reply>(O::METHOD, Some(O::PACE), Box::new(prepare));
     }
 
     /// A method of the daemon itself.
@@ -231,13 +243,13 @@ impl Table {
             let request: P = serde_json::from_value(params)?;
             Ok(job(move |shared, _| run(request, shared)))
         };
-        self.add::<P, R>(name, false, Box::new(prepare));
+        self.add::<P, R>(name, None, Box::new(prepare));
     }
 
     fn add<P: JsonSchema, R: JsonSchema>(
         &mut self,
         name: &'static str,
-        long: bool,
+        pace: Option<Pace>,
         prepare: Box<dyn Fn(Value) -> Result<Job, serde_json::Error> + Send + Sync>,
     ) {
         let schema = P::json_schema(&mut self.generator);
@@ -261,7 +273,7 @@ impl Table {
                 names.map(str::to_owned).collect()
             });
         let method = Method {
-            long,
+            pace,
             summary: text(&schema, "description").unwrap_or_default(),
             parameters,
             required: required.unwrap_or_default(),

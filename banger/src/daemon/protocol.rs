@@ -8,6 +8,15 @@ use crate::error::{Error, ErrorKind};
 /// Bytes of a line from a client, without its end.
 pub(super) const LINE_LIMIT: usize = 1 << 20;
 
+/// Bytes of an id as JSON.
+const ID_LIMIT: usize = 256;
+
+/// Characters of a client's name for something that an answer repeats.
+pub(super) const NAME_SHOWN: usize = 100;
+
+/// Characters of a message that an answer repeats.
+const MESSAGE_SHOWN: usize = 16 << 10;
+
 /// The version of JSON-RPC.
 const VERSION: &str = "2.0";
 
@@ -71,7 +80,7 @@ impl Refusal {
             | Self::UnknownMethod(_)
             | Self::InvalidParams(_) => ErrorKind::Usage,
             Self::Internal(_) => ErrorKind::Failure,
-            Self::Busy(_) => ErrorKind::Exists,
+            Self::Busy(_) => ErrorKind::DaemonUnreachable,
             Self::Failed(error) => error.kind(),
         }
     }
@@ -84,8 +93,8 @@ impl Refusal {
             | Self::UnknownMethod(text)
             | Self::InvalidParams(text)
             | Self::Internal(text)
-            | Self::Busy(text) => text.clone(),
-            Self::Failed(error) => error.to_string(),
+            | Self::Busy(text) => excerpt(text, MESSAGE_SHOWN),
+            Self::Failed(error) => excerpt(&error.to_string(), MESSAGE_SHOWN),
         }
     }
 
@@ -108,13 +117,22 @@ impl Refusal {
     }
 }
 
-/// Reads a line. What is wrong comes with the id of the request, as far as it has one.
-pub(super) fn parse(line: &[u8]) -> Result<Call, (Value, Refusal)> {
+/// The beginning of a text that a client may have made as long as it likes.
+pub(super) fn excerpt(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Reads a line. What is wrong comes with the id to answer: null where none can be told, and none for a
+/// notification, which gets no answer.
+pub(super) fn parse(line: &[u8]) -> Result<Call, (Option<Value>, Refusal)> {
     let value: Value = serde_json::from_slice(line).map_err(|error| {
         let message = format!("the line is not a JSON document: {error}");
-        (Value::Null, Refusal::Parse(message))
+        (Some(Value::Null), Refusal::Parse(message))
     })?;
-    let invalid = |id: &Value, text: String| (id.clone(), Refusal::InvalidRequest(text));
+    let invalid = |id: &Value, text: String| (Some(id.clone()), Refusal::InvalidRequest(text));
     let Value::Object(mut request) = value else {
         let message = "a request is an object, one a line; there are no batches";
         return Err(invalid(&Value::Null, message.into()));
@@ -122,16 +140,22 @@ pub(super) fn parse(line: &[u8]) -> Result<Call, (Value, Refusal)> {
     let id = request.remove("id");
     let known = match &id {
         None => Value::Null,
-        Some(id @ (Value::Null | Value::String(_) | Value::Number(_))) => id.clone(),
+        Some(id @ (Value::Null | Value::String(_) | Value::Number(_)))
+            if id.to_string().len() <= ID_LIMIT =>
+        {
+            id.clone()
+        }
         Some(_) => {
-            let message = "id is not a string, a number or null";
-            return Err(invalid(&Value::Null, message.into()));
+            let message =
+                format!("id is not a string, a number or null of at most {ID_LIMIT} bytes");
+            return Err(invalid(&Value::Null, message));
         }
     };
     match request.remove("jsonrpc") {
         Some(Value::String(version)) if version == VERSION => {}
         found => {
             let found = found.map_or("none".to_owned(), |found| found.to_string());
+            let found = excerpt(&found, NAME_SHOWN);
             let message = format!("jsonrpc is {found}, and only \"{VERSION}\" is known");
             return Err(invalid(&known, message));
         }
@@ -141,9 +165,10 @@ pub(super) fn parse(line: &[u8]) -> Result<Call, (Value, Refusal)> {
     };
     let params = request.remove("params");
     if let Some(member) = request.keys().next() {
+        let member = excerpt(member, NAME_SHOWN);
         return Err(invalid(&known, format!("unknown member {member:?}")));
     }
-    let wrong = |text: &str| (known.clone(), Refusal::InvalidParams(text.to_owned()));
+    let wrong = |text: &str| (id.clone(), Refusal::InvalidParams(text.to_owned()));
     let mut params = match params {
         None => Map::new(),
         Some(Value::Object(params)) => params,
@@ -239,8 +264,22 @@ mod tests {
         ] {
             let text = String::from_utf8_lossy(line);
             let (found, refusal) = parse(line).expect_err(&text);
-            assert_eq!((found, refusal.code()), (id, code), "{text}");
+            assert_eq!((found, refusal.code()), (Some(id), code), "{text}");
         }
+    }
+
+    #[test]
+    fn a_notification_gets_no_answer_and_an_id_has_a_limit() {
+        let (id, _) = parse(br#"{"jsonrpc":"2.0","method":"m","params":[1]}"#).unwrap_err();
+        assert_eq!(id, None);
+        let long = format!(
+            r#"{{"jsonrpc":"2.0","id":"{}","method":"m"}}"#,
+            "x".repeat(300)
+        );
+        let (id, refusal) = parse(long.as_bytes()).unwrap_err();
+        assert_eq!((id, refusal.code()), (Some(Value::Null), -32600));
+        assert_eq!(excerpt("äöü", 2), "äö…");
+        assert_eq!(excerpt("äö", 2), "äö");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::connection;
 use super::methods::Methods;
 use super::operations::Operations;
-use super::protocol::{Refusal, answer};
+use super::protocol::{Refusal, answer, excerpt};
 use super::socket::Socket;
 use crate::error::Error;
 use crate::operation::Context;
@@ -23,13 +23,26 @@ use crate::store::now;
 /// Connections at once.
 const CONNECTION_LIMIT: usize = 1000;
 
-/// Operations at once, of those that may take long; further ones wait. Each decodes on a core of its own.
-const RUNNING_LIMIT: usize = 16;
+/// Pulls at once; further ones wait.
+const FETCH_LIMIT: usize = 16;
+
+/// Other operations at once that may take long; further ones wait. They do not wait for pulls, which may
+/// wait for others in turn.
+const LONG_LIMIT: usize = 8;
+
+/// Operations at once that are done soon.
+const QUICK_LIMIT: usize = 64;
+
+/// Operations that run or wait, of those that may take long; further ones are refused.
+const WAITING_LIMIT: usize = 256;
+
+/// Characters of a line of the log.
+const LOG_SHOWN: usize = 500;
 
 /// How long the rest may take once the daemon is told to stop.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Takes the lines of the daemon's log.
+/// Takes the lines of the daemon's log; it must not wait.
 pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What all connections share.
@@ -37,7 +50,10 @@ pub(super) struct Shared {
     pub(super) context: Context,
     pub(super) methods: Methods,
     pub(super) operations: Arc<Operations>,
-    pub(super) running: Semaphore,
+    pub(super) fetching: Semaphore,
+    pub(super) long: Semaphore,
+    pub(super) quick: Semaphore,
+    pub(super) waiting: Semaphore,
     pub(super) log: Log,
     pub(super) started: String,
     open: Arc<Semaphore>,
@@ -51,7 +67,7 @@ impl Shared {
 
     /// Writes a line of the log.
     pub(super) fn log(&self, op_id: Uuid, text: &str) {
-        (self.log)(&format!("op_id={op_id} {text}"));
+        (self.log)(&format!("op_id={op_id} {}", excerpt(text, LOG_SHOWN)));
     }
 }
 
@@ -62,7 +78,7 @@ impl Shared {
 ///
 /// # Errors
 ///
-/// The socket cannot be served, or the store cannot be swept of what a killed run has left.
+/// The socket cannot be served.
 pub async fn serve(
     socket: Socket,
     context: Context,
@@ -76,14 +92,19 @@ pub async fn serve(
         context,
         methods: Methods::all(),
         operations: Arc::default(),
-        running: Semaphore::new(RUNNING_LIMIT),
+        fetching: Semaphore::new(FETCH_LIMIT),
+        long: Semaphore::new(LONG_LIMIT),
+        quick: Semaphore::new(QUICK_LIMIT),
+        waiting: Semaphore::new(WAITING_LIMIT),
         log,
         started: now(),
         open: Arc::new(Semaphore::new(CONNECTION_LIMIT)),
     });
     let store = shared.context.store();
-    if store.path().exists() {
-        store.sweep()?;
+    if store.path().exists()
+        && let Err(error) = store.sweep()
+    {
+        shared.log(daemon, &format!("sweep the store: {error}"));
     }
     shared.log(daemon, &format!("listens on {socket}"));
     let connections = TaskTracker::new();
@@ -152,7 +173,12 @@ fn check(stream: &UnixStream, shared: &Shared) -> Result<OwnedSemaphorePermit, S
 
 async fn refuse(mut stream: UnixStream, why: String) {
     let line = answer(&Value::Null, Uuid::now_v7(), Err(Refusal::Busy(why)));
-    let telling = stream.write_all(line.as_bytes());
+    let telling = async {
+        stream.write_all(line.as_bytes()).await?;
+        stream.shutdown().await?;
+        // What the peer has said is to be read, or it would be told of a reset before it reads why.
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
     // The peer may be gone, and need not read.
     let _ = tokio::time::timeout(Duration::from_secs(1), telling).await;
 }

@@ -9,12 +9,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
+use rustix::fs::OFlags;
+use rustix::net::sockopt::socket_acceptconn;
 
 use crate::error::{Error, ErrorKind};
 
-/// Bytes of a socket's path, one of them for the name that it has before it is complete (unix(7) has
-/// 108, the last of them zero).
-const PATH_LIMIT: usize = 106;
+/// Bytes of a socket's path. unix(7) has 108, the last of them zero; the rest is for the folder in which
+/// the socket is until it is complete.
+const PATH_LIMIT: usize = 92;
 
 /// A listening socket.
 #[derive(Debug)]
@@ -50,24 +52,23 @@ impl Socket {
             );
             return Err(Error::new(ErrorKind::Usage, message));
         }
-        if let Some(folder) = path.parent() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)
-                .map_err(|error| Error::io(format!("make {}", folder.display()), error))?;
-        }
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| Error::io(format!("make {}", folder.display()), error))?;
         let lock = lock(path)?;
         refuse_occupied(path)?;
         let failed = |error| Error::io(format!("listen on {}", path.display()), error);
-        // Bound under a name of its own, so that nobody meets it before its mode is set.
-        let mut name = path.as_os_str().to_owned();
-        name.push("~");
-        let unfinished = PathBuf::from(name);
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
+        // Bound in a folder that nobody else may enter, so that nobody meets it before its mode is set.
+        let closed = tempfile::Builder::new()
+            .tempdir_in(folder)
+            .map_err(failed)?;
+        let unfinished = closed.path().join("s");
         let listener = UnixListener::bind(&unfinished).map_err(failed)?;
         fs::set_permissions(&unfinished, Permissions::from_mode(0o600)).map_err(failed)?;
         let identity = identity(&unfinished).map_err(failed)?;
@@ -88,13 +89,18 @@ impl Socket {
     ///
     /// What is handed over is no listening unix socket.
     pub fn inherited() -> Result<Option<Self>, Error> {
-        let listener = ListenFd::from_env()
-            .take_unix_listener(0)
-            .map_err(|error| Error::io("take the socket that was handed over", error))?;
-        Ok(listener.map(|listener| Self {
-            listener,
-            bound: None,
-        }))
+        let failed = |error| Error::io("take the socket that was handed over", error);
+        let Some(listener) = ListenFd::from_env().take_unix_listener(0).map_err(failed)? else {
+            return Ok(None);
+        };
+        match socket_acceptconn(&listener) {
+            Ok(true) => Ok(Some(Self {
+                listener,
+                bound: None,
+            })),
+            Ok(false) => Err(failed(io::Error::other("it does not listen"))),
+            Err(error) => Err(failed(error.into())),
+        }
     }
 
     /// The listener, as asynchronous runtimes want it.
@@ -139,8 +145,12 @@ fn lock(path: &Path) -> Result<File, Error> {
         .create(true)
         .truncate(false)
         .mode(0o600)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
         .open(&name)
         .map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is no regular file")));
+    }
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(occupied(path, "another daemon listens there")),
@@ -155,8 +165,9 @@ fn refuse_occupied(path: &Path) -> Result<(), Error> {
         Err(error) => Err(Error::io(format!("read {}", path.display()), error)),
         Ok(found) if !found.file_type().is_socket() => Err(occupied(path, "it is no socket")),
         Ok(_) => match UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
             Ok(_) => Err(occupied(path, "another program listens there")),
-            Err(_) => Ok(()),
+            Err(error) => Err(occupied(path, &error.to_string())),
         },
     }
 }
@@ -201,15 +212,21 @@ mod tests {
         let other = UnixListener::bind(&path).unwrap();
         assert_eq!(Socket::bind(&path).unwrap_err().kind(), ErrorKind::Exists);
         drop(other);
+        fs::remove_file(&path).unwrap();
+        let datagrams = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        assert_eq!(Socket::bind(&path).unwrap_err().kind(), ErrorKind::Exists);
+        drop(datagrams);
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(folder.path().join("s.lock")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", folder.path().join("s.lock")).unwrap();
+        Socket::bind(&path).unwrap_err();
+        assert!(!folder.path().join("elsewhere").exists());
     }
 
     #[test]
     fn a_path_that_is_too_long_is_refused_by_its_length() {
         let path = Path::new("/tmp").join("s".repeat(PATH_LIMIT));
         let error = Socket::bind(&path).unwrap_err();
-        assert!(
-            error.to_string().contains("111 bytes (limit 106)"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("97 bytes (limit 92)"), "{error}");
     }
 }

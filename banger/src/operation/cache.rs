@@ -7,7 +7,7 @@ use oci_flatten::cache::{self, Cache, PrunePolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Operation, Watch};
+use super::{Context, Operation, Pace, Watch};
 use crate::error::Error;
 
 /// The cache; none where there is no folder. Looking at a cache should not make one.
@@ -127,7 +127,7 @@ pub struct IncompleteImage {
 
 impl Operation for CacheVerify {
     const METHOD: &'static str = "cache.verify";
-    const LONG: bool = true;
+    const PACE: Pace = Pace::Long;
     type Reply = CacheVerified;
 
     fn run(self, context: &Context, watch: &Watch) -> Result<CacheVerified, Error> {
@@ -200,7 +200,6 @@ pub struct RemovedFile {
 
 impl Operation for CachePrune {
     const METHOD: &'static str = "cache.prune";
-    const LONG: bool = true;
     type Reply = CachePruned;
 
     fn run(self, context: &Context, _: &Watch) -> Result<CachePruned, Error> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use super::kernel::KernelParameters;
-use super::{Context, Operation, SourceParameters, Watch};
+use super::{Context, Operation, Pace, SourceParameters, Watch, all_portable, portable};
 use crate::error::Error;
 use crate::image::{
     self, BootConfig, Machine, Made, Observer, PackagesRequest, Pipeline, PullRequest,
@@ -41,18 +41,21 @@ pub struct ImagePull {
 
 impl Operation for ImagePull {
     const METHOD: &'static str = "image.pull";
-    const LONG: bool = true;
-    const HAS_PROGRESS: bool = true;
+    const PACE: Pace = Pace::Fetch;
     type Reply = ImageMade;
 
+    fn check_portable(&self) -> Result<(), Error> {
+        self.source.check_portable()?;
+        all_portable([("packages_path", self.packages_path.as_ref())])?;
+        self.kernel.files.check_portable()
+    }
+
     fn run(self, context: &Context, watch: &Watch) -> Result<ImageMade, Error> {
-        self.source.check(context)?;
-        context.check_path("packages_path", self.packages_path.as_ref())?;
         let config = || Ok(context.config.clone());
         let (source, options) = self.source.open_options(&context.spool_dir, config)?;
         let request = PullRequest {
             name: self.name,
-            kernel: self.kernel.request(context)?,
+            kernel: self.kernel.request(),
             size: self.size_bytes,
             platform: options.platform.clone(),
             packages: PackagesRequest {
@@ -114,16 +117,21 @@ pub struct ImageRegister {
 
 impl Operation for ImageRegister {
     const METHOD: &'static str = "image.register";
+    const PACE: Pace = Pace::Long;
     type Reply = ImageMade;
 
+    fn check_portable(&self) -> Result<(), Error> {
+        portable("rootfs_path", &self.rootfs_path)?;
+        all_portable([("work_seed_path", self.work_seed_path.as_ref())])?;
+        self.kernel.files.check_portable()
+    }
+
     fn run(self, context: &Context, _: &Watch) -> Result<ImageMade, Error> {
-        context.check_path("rootfs_path", Some(&self.rootfs_path))?;
-        context.check_path("work_seed_path", self.work_seed_path.as_ref())?;
         let request = RegisterRequest {
             name: self.name,
             rootfs: self.rootfs_path,
             work_seed: self.work_seed_path,
-            kernel: self.kernel.request(context)?,
+            kernel: self.kernel.request(),
         };
         let store = context.store();
         let made = image::register(&store, &context.catalog(), &request)?;
@@ -140,7 +148,7 @@ pub struct ImagePromote {
 
 impl Operation for ImagePromote {
     const METHOD: &'static str = "image.promote";
-    const LONG: bool = true;
+    const PACE: Pace = Pace::Long;
     type Reply = ImageMade;
 
     fn run(self, context: &Context, watch: &Watch) -> Result<ImageMade, Error> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Operation, Watch};
+use super::{Context, Operation, Pace, Watch, all_portable};
 use crate::error::Error;
 use crate::kernel::{KernelEntry, KernelRequest};
 use crate::store::Name;
@@ -38,25 +38,30 @@ pub struct KernelParameters {
 }
 
 impl KernelParameters {
-    pub(super) fn request(self, context: &Context) -> Result<KernelRequest, Error> {
-        Ok(KernelRequest {
+    pub(super) fn request(self) -> KernelRequest {
+        KernelRequest {
             reference: self.kernel_ref,
-            ..self.files.request(context)?
-        })
+            ..self.files.request()
+        }
     }
 }
 
 impl KernelFiles {
-    fn request(self, context: &Context) -> Result<KernelRequest, Error> {
-        context.check_path("kernel_path", self.kernel_path.as_ref())?;
-        context.check_path("initrd_path", self.initrd_path.as_ref())?;
-        context.check_path("modules_dir", self.modules_dir.as_ref())?;
-        Ok(KernelRequest {
+    fn request(self) -> KernelRequest {
+        KernelRequest {
             reference: None,
             kernel: self.kernel_path,
             initrd: self.initrd_path,
             modules: self.modules_dir,
-        })
+        }
+    }
+
+    pub(super) fn check_portable(&self) -> Result<(), Error> {
+        all_portable([
+            ("kernel_path", self.kernel_path.as_ref()),
+            ("initrd_path", self.initrd_path.as_ref()),
+            ("modules_dir", self.modules_dir.as_ref()),
+        ])
     }
 }
 
@@ -72,11 +77,15 @@ pub struct KernelImport {
 
 impl Operation for KernelImport {
     const METHOD: &'static str = "kernel.import";
-    const LONG: bool = true;
+    const PACE: Pace = Pace::Long;
     type Reply = KernelEntry;
 
+    fn check_portable(&self) -> Result<(), Error> {
+        self.files.check_portable()
+    }
+
     fn run(self, context: &Context, watch: &Watch) -> Result<KernelEntry, Error> {
-        let request = self.files.request(context)?;
+        let request = self.files.request();
         context
             .catalog()
             .import(&self.name, &request, &|| watch.is_cancelled())

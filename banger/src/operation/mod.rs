@@ -16,7 +16,7 @@ mod image;
 mod kernel;
 mod source;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oci_flatten::flatten::CancellationToken;
@@ -48,12 +48,20 @@ use crate::store::Store;
 pub trait Operation: Serialize + DeserializeOwned + JsonSchema + Send + 'static {
     /// The name by which the daemon is asked for it.
     const METHOD: &'static str;
-    /// Whether it may take long: it fetches, copies or reads much, and can be cancelled.
-    const LONG: bool = false;
-    /// Whether it tells how far it is.
-    const HAS_PROGRESS: bool = false;
+    /// How long it may take.
+    const PACE: Pace = Pace::Quick;
     /// What comes back.
     type Reply: Serialize + DeserializeOwned + JsonSchema + Send + 'static;
+
+    /// Refuses parameters that mean something else in another process than in the caller's: standard
+    /// input, relative paths, and files that are of one process alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`], with the parameter and the path.
+    fn check_portable(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Does it. Long ones block for long, and must be called within a tokio runtime on a thread that
     /// may, such as in `spawn_blocking`.
@@ -64,6 +72,17 @@ pub trait Operation: Serialize + DeserializeOwned + JsonSchema + Send + 'static 
     fn run(self, context: &Context, watch: &Watch) -> Result<Self::Reply, Error>;
 }
 
+/// How long an operation may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Pace {
+    /// It is done soon.
+    Quick,
+    /// It copies or reads much, and looks whether it is cancelled.
+    Long,
+    /// It waits for others, such as a registry, and tells how far it is.
+    Fetch,
+}
+
 /// Where operations work.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -71,9 +90,6 @@ pub struct Context {
     pub config: Config,
     /// Folder for archives that come through a pipe.
     pub spool_dir: PathBuf,
-    /// Whether operations come from another process, whose working directory and standard input are
-    /// not ours: relative paths and `-` are refused then.
-    pub foreign: bool,
 }
 
 impl Context {
@@ -87,17 +103,6 @@ impl Context {
     #[must_use]
     pub fn catalog(&self) -> Catalog {
         Catalog::new(self.config.places.kernels.clone())
-    }
-
-    /// Refuses a path that means something else here than it does to who named it.
-    fn check_path(&self, parameter: &str, path: Option<&PathBuf>) -> Result<(), Error> {
-        match path {
-            Some(path) if self.foreign && path.is_relative() => Err(Error::new(
-                ErrorKind::Usage,
-                format!("{parameter} is not an absolute path: {}", path.display()),
-            )),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -123,4 +128,39 @@ impl Watch {
     fn is_cancelled(&self) -> bool {
         self.cancellation.is_cancelled()
     }
+}
+
+/// Refuses a path that means something else in another process, or cannot be told to it.
+fn portable(parameter: &str, path: &Path) -> Result<(), Error> {
+    let own = [
+        "/proc",
+        "/dev/fd",
+        "/dev/stdin",
+        "/dev/stdout",
+        "/dev/stderr",
+    ];
+    let problem = if path.to_str().is_none() {
+        "is not UTF-8"
+    } else if path.is_relative() {
+        "is not an absolute path"
+    } else if own.iter().any(|own| path.starts_with(own)) {
+        "is of one process alone"
+    } else {
+        return Ok(());
+    };
+    let path = path.display();
+    Err(Error::new(
+        ErrorKind::Usage,
+        format!("{parameter} {problem}: {path}"),
+    ))
+}
+
+/// The same for paths that may be given.
+fn all_portable<'a>(
+    paths: impl IntoIterator<Item = (&'a str, Option<&'a PathBuf>)>,
+) -> Result<(), Error> {
+    for (parameter, path) in paths {
+        path.map_or(Ok(()), |path| portable(parameter, path))?;
+    }
+    Ok(())
 }

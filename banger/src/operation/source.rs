@@ -9,15 +9,14 @@ use oci_flatten::source::SourceName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::{all_portable, portable};
 use crate::artifact::failed;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::source::{RegistryAccess, SourceOptions};
 
 /// Where an image comes from.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SourceParameters {
     /// Image to take: a registry reference, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
     /// `docker-archive:FILE[:REF]` or `tar:FILE`; paths are absolute.
@@ -25,22 +24,22 @@ pub struct SourceParameters {
     pub reference: String,
     /// Platform to choose from an index, as `OS/ARCH[/VARIANT]`; Linux on this machine's architecture
     /// where none is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
     /// When to ask the registry what a tag stands for.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub pull: Pull,
     /// Use only what is in the cache, never the network.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub offline: bool,
     /// Speak plain HTTP to the registry; loopback registries need no saying.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub plain_http: bool,
     /// PEM files of further certificate authorities to believe.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub ca_certs: Vec<PathBuf>,
     /// File of credentials, in place of those of podman and docker.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_file: Option<PathBuf>,
 }
 
@@ -140,34 +139,24 @@ impl SourceParameters {
         })
     }
 
-    /// Whether the image comes through standard input.
-    #[must_use]
-    pub fn is_standard_input(&self) -> bool {
-        match SourceName::parse(&self.reference) {
-            Ok(SourceName::Local(mut local)) => local.path_mut().is_none(),
-            _ => false,
-        }
-    }
-
-    /// Refuses what means something else in another process.
-    pub(super) fn check(&self, context: &Context) -> Result<(), Error> {
+    pub(super) fn check_portable(&self) -> Result<(), Error> {
         for path in &self.ca_certs {
-            context.check_path("ca_certs", Some(path))?;
+            portable("ca_certs", path)?;
         }
-        context.check_path("auth_file", self.auth_file.as_ref())?;
+        all_portable([("auth_file", self.auth_file.as_ref())])?;
         let SourceName::Local(mut local) = SourceName::parse(&self.reference)? else {
             return Ok(());
         };
         match local.path_mut() {
-            Some(path) => context.check_path("ref", Some(path)),
-            None if context.foreign => {
-                let message = format!(
-                    "{} is standard input, which the daemon does not share",
+            Some(path) => portable("ref", path),
+            None => Err(Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "{} is standard input, which is of one process alone",
                     self.reference
-                );
-                Err(Error::new(ErrorKind::Usage, message).with_hint("name a file"))
-            }
-            None => Ok(()),
+                ),
+            )
+            .with_hint("name a file")),
         }
     }
 }

@@ -302,6 +302,34 @@ fn an_image_from_standard_input_is_pulled_by_the_command_itself() {
     pull.args(["--daemon", "image", "pull", "tar:-", "--name", "piped"]);
     pull.stdin(fs::File::open(&file).unwrap());
     super::support::run(&mut pull, 0);
+    // Under another name, and from a folder whose name ends source names.
+    let folder = daemon.folder.path().join("with:colon");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(&file, folder.join("root.tar")).unwrap();
+    for (source, name) in [
+        ("tar:/dev/stdin", "again"),
+        ("docker-archive:root.tar", "wrong"),
+    ] {
+        let mut pull = banger(daemon.folder.path());
+        pull.args(["--daemon", "image", "pull", source, "--name", name]);
+        pull.stdin(fs::File::open(&file).unwrap())
+            .current_dir(&folder);
+        // No image is in the archive, which is to be read all the same.
+        super::support::run(&mut pull, if name == "wrong" { 3 } else { 0 });
+    }
     let listed = daemon.connect().call("image.list", &json!({}));
     assert_eq!(listed["images"][0]["name"], "piped");
+    assert_eq!(listed["images"][1]["name"], "again");
+    assert!(listed["images"][1]["sizes"]["content_bytes"].as_u64() > Some(0));
+    let sizes = |index: usize| listed["images"][index]["sizes"].clone();
+    assert_eq!(sizes(0), sizes(1));
+    // The daemon does not take its own for that of its client.
+    for reference in ["tar:/dev/stdin", "tar:/proc/self/fd/0", "tar:/dev/fd/3"] {
+        let params = json!({"ref": reference, "name": "a"});
+        assert_eq!(
+            daemon.connect().fail("image.pull", &params)["code"],
+            2,
+            "{reference}"
+        );
+    }
 }

@@ -32,6 +32,11 @@ impl Daemon {
     /// Starts one in a folder that has something in it.
     pub(crate) fn start_in(folder: tempfile::TempDir) -> Self {
         let log = File::create(folder.path().join("log")).unwrap();
+        Self::start_with(folder, log.into())
+    }
+
+    /// Starts one whose log goes elsewhere.
+    pub(crate) fn start_with(folder: tempfile::TempDir, log: Stdio) -> Self {
         let process = banger(folder.path())
             .arg("daemon")
             .stdin(Stdio::null())
@@ -57,7 +62,7 @@ impl Daemon {
     }
 
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap()
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// A path in the folder, as text.

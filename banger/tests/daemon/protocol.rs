@@ -19,6 +19,11 @@ fn what_is_wrong_with_a_request_has_its_standard_code_and_an_op_id() {
         (br#"{"jsonrpc":"1.0","id":1,"method":"image.list"}"#, -32600),
         (br#"{"jsonrpc":"2.0","id":1,"method":"image.lst"}"#, -32601),
         (br#"{"jsonrpc":"2.0","id":1,"method":"image.show"}"#, -32602),
+        (br#"{"jsonrpc":"2.0","id":1,"method":"image.pull"}"#, -32602),
+        (
+            br#"{"jsonrpc":"2.0","id":1,"method":"image.register","params":{"name":"a"}}"#,
+            -32602,
+        ),
         (
             br#"{"jsonrpc":"2.0","id":1,"method":"image.list","params":{"all":true}}"#,
             -32602,

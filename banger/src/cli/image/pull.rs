@@ -53,11 +53,6 @@ impl Arguments {
             features: self.features,
             kernel: self.kernel.parameters()?,
         };
-        // Standard input is this process's own; the store is the same.
-        let backend = match pull.source.is_standard_input() {
-            true => Backend::here()?,
-            false => Backend::of(global)?,
-        };
-        report_made(&backend.call(pull, global)?, global)
+        report_made(&Backend::of(global)?.call(pull, global)?, global)
     }
 }
