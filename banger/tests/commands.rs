@@ -11,9 +11,11 @@ mod storekit;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod support;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -282,6 +284,26 @@ fn exit_2_is_a_usage_error() {
         user.run(arguments, 2);
     }
     assert!(!user.folder.path().join("home").exists());
+}
+
+#[test]
+fn exit_2_is_a_path_that_no_record_can_hold() {
+    let user = User::new();
+    let odd = user.folder.path().join(OsStr::from_bytes(b"odd-\xff"));
+    fs::write(&odd, good_kernel()).unwrap();
+    let plain = user.file("rootfs", b"no filesystem");
+    for (flag, rootfs) in [
+        ("--rootfs", None),
+        ("--work-seed", Some(&plain)),
+        ("--kernel", Some(&plain)),
+    ] {
+        let mut command = user.command(&["image", "register", "--name", "a"]);
+        command.args(rootfs.iter().flat_map(|path| ["--rootfs", path]));
+        let (_, stderr) = run(command.arg(flag).arg(&odd), 2);
+        assert!(stderr.contains("is not UTF-8"), "{stderr}");
+        assert!(stderr.contains("odd-"), "{stderr}");
+    }
+    assert!(!user.folder.path().join("home/images").exists());
 }
 
 #[test]

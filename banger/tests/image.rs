@@ -392,6 +392,45 @@ fn an_explicit_list_of_packages_is_what_is_recorded() {
 }
 
 #[test]
+fn a_list_of_packages_is_a_file_or_a_pipe_of_the_shell() {
+    let home = Home::new();
+    let request = |list: &Path| PullRequest {
+        packages: PackagesRequest {
+            list: Some(list.to_path_buf()),
+            features: Vec::new(),
+        },
+        ..pull_request("a")
+    };
+    let flattener = Prepared::default();
+    let (fifo, latin) = (home.fifo("fifo"), home.file("latin", b"caf\xe9\n"));
+    let long = home.folder.path().join("long");
+    fs::File::create(&long).unwrap().set_len(1 << 40).unwrap();
+    for (path, problem) in [
+        (&fifo, "not a regular file"),
+        (&PathBuf::from("/dev/zero"), "not a regular file"),
+        (&latin, "is not UTF-8"),
+        (&long, "file is 1099511627776 bytes (limit 16777216)"),
+    ] {
+        let error = pull_quietly(&home, &request(path), &flattener).unwrap_err();
+        let told = all_of(&error);
+        assert!(told.contains("--packages: "), "{told}");
+        assert!(told.contains(problem), "{told}");
+        assert!(told.contains(path.to_str().unwrap()), "{told}");
+    }
+    assert_eq!(flattener.calls.get(), 0);
+
+    let (pipe, mut writer) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut writer, b"b\na\n").unwrap();
+    drop(writer);
+    let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pipe));
+    let made = pull_quietly(&home, &request(Path::new(&path)), &flattener).unwrap();
+    assert_eq!(
+        made.image.record().packages.as_ref().unwrap().count,
+        Some(2)
+    );
+}
+
+#[test]
 fn a_feature_without_packages_is_told_to_be_off_the_record() {
     let home = Home::new();
     let packages = PackagesRequest {

@@ -247,6 +247,28 @@ fn modules_tell_the_drivers_and_must_be_of_the_release() {
 }
 
 #[test]
+fn a_fifo_among_the_files_is_refused_and_not_waited_for() {
+    let home = Home::new();
+    let kernel = distribution_kernel(&home);
+    let fifo = home.fifo("fifo");
+    let error = resolved(&home, &request(&fifo, None, None), None).unwrap_err();
+    assert!(all_of(&error).contains("is not a regular file"), "{error}");
+    let error = resolved(&home, &request(&kernel, Some(&fifo), None), None).unwrap_err();
+    assert!(all_of(&error).contains("is not a regular file"), "{error}");
+    for index in ["modules.builtin", "modules.dep"] {
+        let directory = home.folder.path().join(format!("with-{index}"));
+        fs::create_dir(&directory).unwrap();
+        make_fifo(&directory.join(index));
+        let error = resolved(&home, &request(&kernel, None, Some(&directory)), None).unwrap_err();
+        let told = all_of(&error);
+        assert!(
+            told.contains(&format!("{index} is not a regular file")),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn modular_drivers_need_an_initrd_and_absent_ones_cannot_be_helped() {
     let home = Home::new();
     let kernel = distribution_kernel(&home);

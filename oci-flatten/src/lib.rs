@@ -38,4 +38,5 @@ pub mod platform;
 pub mod progress;
 pub mod reference;
 pub mod registry;
+pub mod small_file;
 pub mod source;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use oci_flatten::cache::{Cache, Claim, CorruptBlob, Ingest, PrunePolicy};
 use oci_flatten::digest::Digest;
-use oci_flatten::error::ErrorKind;
+use oci_flatten::error::{Error, ErrorKind};
 use oci_flatten::image::{Descriptor, Document};
 use oci_flatten::media_type::{MediaType, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST};
 use oci_flatten::reference::Reference;
@@ -438,8 +438,8 @@ async fn verify_throws_corrupt_blobs_away_and_names_who_lacks_them() {
     fs::write(blob_path(&cache, &digest), b"bad layer?").unwrap();
     let mut seen = 0;
     let verified = cache
-        .verify(|_, size| {
-            seen += size;
+        .verify(|_, count| {
+            seen += count;
             Ok(())
         })
         .unwrap();
@@ -454,6 +454,26 @@ async fn verify_throws_corrupt_blobs_away_and_names_who_lacks_them() {
         std::slice::from_ref(&digest)
     );
     assert!(!blob_path(&cache, &digest).exists());
+}
+
+#[tokio::test]
+async fn verify_can_be_ended_amid_a_blob() {
+    let (_folder, cache) = new_cache();
+    let large = put(&cache, &vec![7; 3 << 20]).await;
+    let (mut calls, mut seen) = (0, 0);
+    let ended = cache.verify(|digest, count| {
+        assert_eq!(*digest, large);
+        calls += 1;
+        seen += count;
+        match calls {
+            2 => Err(Error::cancelled()),
+            _ => Ok(()),
+        }
+    });
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(calls, 2);
+    assert!(seen < 3 << 20, "{seen}");
+    assert!(blob_path(&cache, &large).exists());
 }
 
 #[tokio::test]

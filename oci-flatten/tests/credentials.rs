@@ -238,6 +238,27 @@ async fn malformed_files_are_errors_that_keep_secrets() {
 }
 
 #[tokio::test]
+async fn only_small_regular_files_are_read() {
+    let home = Home::new();
+    home.write("docker/config.json", &" ".repeat((1 << 20) + 1));
+    let error = home.find("r.io", "x").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    let message = error.to_string();
+    assert!(message.contains("docker/config.json"), "{message}");
+    assert!(
+        message.contains("1048577 bytes (limit 1048576)"),
+        "{message}"
+    );
+    let home = Home::new();
+    let path = home.write("docker/config.json", "");
+    fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let error = home.find("r.io", "x").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+}
+
+#[tokio::test]
 async fn helpers_are_asked_for_their_registries() {
     let home = Home::new();
     home.helper(

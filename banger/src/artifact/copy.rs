@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use super::{failed, wrong_kind};
+use super::{failed, open_regular};
 use crate::error::{Error, ErrorKind};
 
 /// Bytes moved by one read and write where the kernel cannot copy by itself.
@@ -56,18 +56,7 @@ pub(super) fn copy_unsynced(
     if is_cancelled() {
         return Err(cancelled(source));
     }
-    // Without O_NONBLOCK, opening a fifo would wait for a writer.
-    let reader = OpenOptions::new()
-        .read(true)
-        .custom_flags(nonblocking())
-        .open(source)
-        .map_err(|error| failed("open", source, error))?;
-    let metadata = reader
-        .metadata()
-        .map_err(|error| failed("read", source, error))?;
-    if !metadata.is_file() {
-        return Err(wrong_kind(source, "a regular file"));
-    }
+    let (reader, metadata) = open_regular(source)?;
     let writer = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -98,13 +87,6 @@ pub(super) fn copy_unsynced(
 fn cancelled(source: &Path) -> Error {
     let message = format!("the copy of {} was interrupted", source.display());
     Error::new(ErrorKind::Interrupted, message)
-}
-
-fn nonblocking() -> i32 {
-    rustix::fs::OFlags::NONBLOCK
-        .bits()
-        .try_into()
-        .expect("O_NONBLOCK is a single low bit")
 }
 
 #[derive(Debug)]

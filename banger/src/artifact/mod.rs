@@ -8,7 +8,7 @@ mod copy;
 mod remove;
 mod tree;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -72,6 +72,29 @@ pub fn sync_directory(path: &Path) -> Result<(), Error> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(|error| failed("sync", path, error))
+}
+
+/// Opens a regular file to read it; symbolic links are followed.
+pub(crate) fn open_regular(path: &Path) -> Result<(File, Metadata), Error> {
+    let not_regular = || wrong_kind(path, "a regular file");
+    // Some devices do something when they are opened.
+    let metadata = fs::metadata(path).map_err(|error| failed("read", path, error))?;
+    if !metadata.is_file() {
+        return Err(not_regular());
+    }
+    // By now it may be another file, and without O_NONBLOCK, opening a fifo would wait for a writer.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .map_err(|error| failed("open", path, error))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| failed("read", path, error))?;
+    match metadata.is_file() {
+        true => Ok((file, metadata)),
+        false => Err(not_regular()),
+    }
 }
 
 /// A failed system call on `path`, with a hint where the user can do something about it.

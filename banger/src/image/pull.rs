@@ -21,6 +21,7 @@
 use std::path::{Path, PathBuf};
 
 use oci_flatten::platform::Platform;
+use oci_flatten::small_file;
 use oci_flatten::source::SourceName;
 
 use super::describe::describe;
@@ -31,6 +32,9 @@ use crate::kernel::{
     Architecture, Catalog, KernelRequest, Problems, ResolvedKernel, copy_kernel, resolve,
 };
 use crate::store::{Name, Store};
+
+/// Bytes of a list of packages that are read; a full desktop's has about 100 KiB.
+const PACKAGE_LIST_LIMIT: u64 = 16 << 20;
 
 /// The steps of a pull, in their order. A step is told when it begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
@@ -244,15 +248,25 @@ fn check(
     let architecture = Architecture::from_oci(request.platform.architecture());
     let mut problems = Problems::default();
     let kernel = resolve(catalog, &request.kernel, architecture, &mut problems);
-    let package_list = request.packages.list.as_deref().and_then(|path| {
-        let text = std::fs::read_to_string(path).map_err(|error| failed("read", path, error));
-        problems.take("--packages", text)
-    });
+    let package_list = request
+        .packages
+        .list
+        .as_deref()
+        .and_then(|path| problems.take("--packages", read_package_list(path)));
     problems.into_result()?;
     Ok(Plan {
         name,
         kernel,
         package_list,
+    })
+}
+
+fn read_package_list(path: &Path) -> Result<String, Error> {
+    let bytes = small_file::read_argument(path, PACKAGE_LIST_LIMIT)
+        .map_err(|error| failed("read", path, error))?;
+    String::from_utf8(bytes).map_err(|_| {
+        let message = format!("list of packages is not UTF-8: {}", path.display());
+        Error::new(ErrorKind::Failure, message)
     })
 }
 

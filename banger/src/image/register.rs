@@ -8,7 +8,7 @@ use super::Made;
 use super::facts::Facts;
 use crate::artifact::{failed, write_new, wrong_kind};
 use crate::boot::RuntimeConfig;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::kernel::{Architecture, Catalog, KernelRequest, Problems, ResolvedKernel, resolve};
 use crate::packages::PACKAGES_FILE;
 use crate::store::{Artifacts, ImageRecord, Name, SCHEMA_VERSION, Sizes, Store, now};
@@ -107,16 +107,27 @@ fn readable(path: &Path) -> Result<(PathBuf, u64), Error> {
     let mut file = File::open(path).map_err(|error| failed("open", path, error))?;
     let length = std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))
         .map_err(|error| failed("read", path, error))?;
+    Ok((recordable(path)?, length))
+}
+
+/// The absolute path, which must be one that a record can hold.
+fn recordable(path: &Path) -> Result<PathBuf, Error> {
     let path = absolute(path).map_err(|error| failed("read", path, error))?;
-    Ok((path, length))
+    match path.to_str() {
+        Some(_) => Ok(path),
+        None => Err(Error::new(
+            ErrorKind::Usage,
+            format!("path is not UTF-8, which records are: {}", path.display()),
+        )),
+    }
 }
 
 fn with_absolute_paths(kernel: ResolvedKernel) -> Result<ResolvedKernel, Error> {
-    let full = |path: PathBuf| absolute(&path).map_err(|error| failed("read", &path, error));
+    let full = |path: Option<PathBuf>| path.as_deref().map(recordable).transpose();
     Ok(ResolvedKernel {
-        kernel: full(kernel.kernel)?,
-        initrd: kernel.initrd.map(full).transpose()?,
-        modules: kernel.modules.map(full).transpose()?,
+        kernel: recordable(&kernel.kernel)?,
+        initrd: full(kernel.initrd)?,
+        modules: full(kernel.modules)?,
         ..kernel
     })
 }

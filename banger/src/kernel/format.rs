@@ -1,12 +1,12 @@
 //! From a file to [`KernelFacts`]: the wrapper first, then one pass over the code inside.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::facts::{Architecture, Compression, KernelFacts, KernelFormat};
 use super::scan::{Scan, release_at, scan};
-use crate::artifact::{failed, wrong_kind};
+use crate::artifact::{failed, open_regular};
 use crate::error::{Error, ErrorKind};
 
 /// Bytes that hold every header looked at: the last field of the x86 setup header ends at 0x268.
@@ -19,11 +19,7 @@ const HEAD_BYTES: usize = 1024;
 ///
 /// The file cannot be read, or is no kernel that banger knows.
 pub fn inspect(path: &Path) -> Result<KernelFacts, Error> {
-    let metadata = fs::metadata(path).map_err(|error| failed("read", path, error))?;
-    if !metadata.is_file() {
-        return Err(wrong_kind(path, "a regular file"));
-    }
-    let mut file = File::open(path).map_err(|error| failed("open", path, error))?;
+    let (mut file, _) = open_regular(path)?;
     inspect_file(&mut file)
         .map_err(|error| failed("read", path, error))?
         .map_err(|problem| Error::new(ErrorKind::Failure, format!("{} {problem}", path.display())))

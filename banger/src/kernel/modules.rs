@@ -1,7 +1,7 @@
 //! A module directory (`/lib/modules/RELEASE`): its release, and which drivers it has or names as built in.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,8 @@ use memchr::memmem;
 
 use super::facts::{DriverState, Drivers};
 use super::scan::release_at;
-use crate::artifact::failed;
-use crate::error::Error;
+use crate::artifact::{failed, open_regular};
+use crate::error::{Error, ErrorKind};
 
 /// Bytes of `modules.builtin` or `modules.dep` that are read; Debian's have about 700 KiB.
 const INDEX_LIMIT: u64 = 64 << 20;
@@ -94,10 +94,10 @@ fn is_module_directory(path: &Path) -> bool {
 /// The module names in an index: each line begins with the path of a module, ended by a colon or not.
 fn read_index(directory: &Path, name: &str) -> Result<Option<BTreeSet<String>>, Error> {
     let path = directory.join(name);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed("open", &path, error)),
+    let file = match open_regular(&path) {
+        Ok((file, _)) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
     };
     let mut text = Vec::new();
     file.take(INDEX_LIMIT)
@@ -169,7 +169,7 @@ fn release_of(directory: &Path) -> Result<Option<String>, Error> {
 
 fn vermagic(module: &Path) -> io::Result<Option<String>> {
     const KEY: &[u8] = b"vermagic=";
-    let file = File::open(module)?;
+    let (file, _) = open_regular(module).map_err(io::Error::other)?;
     let reader: Box<dyn Read> = match module.extension().and_then(|extension| extension.to_str()) {
         Some("ko") => Box::new(file),
         Some("gz") => Box::new(flate2::read::GzDecoder::new(file)),

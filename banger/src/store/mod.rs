@@ -209,7 +209,7 @@ impl Store {
 
     /// Writes the record next to the synced artifacts and publishes all of them together.
     pub(crate) fn publish(&self, staging: Staging, record: ImageRecord) -> Result<Image, Error> {
-        write_new(&staging.path().join(RECORD_FILE), &record.to_bytes())?;
+        write_new(&staging.path().join(RECORD_FILE), &record.to_bytes()?)?;
         let lock = self.shelf.lock()?;
         // The reservation has kept the name from other runs, but not from an image copied in by hand.
         self.check_name(&record.name)?;
@@ -234,7 +234,7 @@ impl Store {
         let lock = self.shelf.lock()?;
         let current = self.find(&id.to_string())?;
         let record = revise(current.record);
-        write_new(&staging.path().join(RECORD_FILE), &record.to_bytes())?;
+        write_new(&staging.path().join(RECORD_FILE), &record.to_bytes()?)?;
         let directory = lock.exchange(&mut staging, &id.to_string())?;
         drop(lock);
         staging.discard()?;
@@ -255,7 +255,10 @@ impl Store {
         }
         self.check_name_under(&lock, name)?;
         image.record.name = name.clone();
-        replace(&image.directory.join(RECORD_FILE), &image.record.to_bytes())?;
+        replace(
+            &image.directory.join(RECORD_FILE),
+            &image.record.to_bytes()?,
+        )?;
         Ok(image)
     }
 

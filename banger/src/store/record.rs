@@ -180,11 +180,17 @@ impl ImageRecord {
     }
 
     /// The record as the bytes of its file.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes =
-            serde_json::to_vec_pretty(self).expect("a record has string keys and no floats");
+    ///
+    /// # Errors
+    ///
+    /// The path of an artifact is not UTF-8.
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| {
+            let message = format!("image {} cannot be put on record", self.name);
+            Error::new(ErrorKind::Usage, message).with_source(error)
+        })?;
         bytes.push(b'\n');
-        bytes
+        Ok(bytes)
     }
 }
 

@@ -128,6 +128,18 @@ impl Home {
         fs::write(&path, bytes).unwrap();
         path
     }
+
+    /// Makes a fifo that nobody writes to, next to the store, and returns its path.
+    pub(crate) fn fifo(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        make_fifo(&path);
+        path
+    }
+}
+
+pub(crate) fn make_fifo(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
 /// A failure with its causes, a line each.

@@ -34,8 +34,8 @@ pub struct IncompleteImage {
 }
 
 impl Cache {
-    /// Reads every complete blob and throws away those that are wrong. `progress` is told of each blob and its size
-    /// before it is read; an error of it ends the work.
+    /// Reads every complete blob and throws away those that are wrong. `progress` is told of each piece of a blob
+    /// that was read, a few hundred KiB at a time, and its length; an error of it ends the work.
     ///
     /// # Errors
     ///
@@ -44,8 +44,7 @@ impl Cache {
     pub fn verify(&self, mut progress: impl FnMut(&Digest, u64) -> Result<()>) -> Result<Verified> {
         let mut verified = Verified::default();
         let mut buffer = vec![0; BUFFER];
-        for (digest, metadata) in self.list_blobs()? {
-            progress(&digest, metadata.len())?;
+        for (digest, _) in self.list_blobs()? {
             // Not to be marked as used: verifying is no use of an image.
             let Some(mut blob) = self.open_unmarked(&digest)? else {
                 continue;
@@ -53,7 +52,10 @@ impl Cache {
             let outcome = loop {
                 match blob.read(&mut buffer) {
                     Ok(0) => break Ok(()),
-                    Ok(count) => verified.bytes += count as u64,
+                    Ok(count) => {
+                        verified.bytes += count as u64;
+                        progress(&digest, count as u64)?;
+                    }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => {
                         break Err(Error::io(format!("read cached blob {digest}"), error));

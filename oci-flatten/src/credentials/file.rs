@@ -1,8 +1,7 @@
 //! The JSON files that credentials lie in.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -12,9 +11,10 @@ use serde::Deserialize;
 
 use super::{Credential, invalid};
 use crate::error::{Error, ErrorKind, Result};
+use crate::small_file;
 
 /// Largest credential file that is read, in bytes.
-const SIZE_LIMIT: u64 = 4 << 20;
+const SIZE_LIMIT: u64 = 1 << 20;
 
 /// Accepts padding or none: both are met in hand-written files.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -67,8 +67,8 @@ struct RawEntry {
 impl AuthFile {
     /// Reads `path`; `None` when it is not there, unless it `must_exist`.
     pub(super) fn read(path: &Path, format: Format, must_exist: bool) -> Result<Option<Self>> {
-        let file = match File::open(path) {
-            Ok(file) => file,
+        let bytes = match small_file::read(path, SIZE_LIMIT) {
+            Ok(bytes) => bytes,
             Err(error) if !must_exist && is_absent(&error) => return Ok(None),
             Err(error) => {
                 return Err(Error::io(
@@ -77,19 +77,6 @@ impl AuthFile {
                 ));
             }
         };
-        let mut bytes = Vec::new();
-        file.take(SIZE_LIMIT + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| Error::io(format!("read {}", path.display()), error))?;
-        if bytes.len() as u64 > SIZE_LIMIT {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                format!(
-                    "credential file is over {SIZE_LIMIT} bytes: {}",
-                    path.display()
-                ),
-            ));
-        }
         let text = bytes.trim_ascii();
         if !text.is_empty() && !text.starts_with(b"{") {
             return Err(invalid(

@@ -13,6 +13,10 @@ use rustls::{ClientConfig, RootCertStore};
 use super::self_signed::Verifier;
 use super::settings::Trust;
 use crate::error::{Error, ErrorKind, Result};
+use crate::small_file;
+
+/// Largest file of certificates that is read, in bytes; the bundle of a distribution has about 250 KiB.
+const SIZE_LIMIT: u64 = 16 << 20;
 
 /// A client certificate with its key.
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -148,8 +152,7 @@ fn read_roots(
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let bytes =
-        fs::read(path).map_err(|error| Error::io(format!("read {}", path.display()), error))?;
+    let bytes = read_file(path)?;
     CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<_, _>>()
         .map_err(|error| invalid(path, &error.to_string()))
@@ -157,11 +160,15 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 
 fn read_identity(certificate: &Path, key: &Path) -> Result<Identity> {
     let chain = read_certificates(certificate)?;
-    let bytes =
-        fs::read(key).map_err(|error| Error::io(format!("read {}", key.display()), error))?;
+    let bytes = read_file(key)?;
     let secret =
         PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| invalid(key, &error.to_string()))?;
     Ok((chain, secret))
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    small_file::read(path, SIZE_LIMIT)
+        .map_err(|error| Error::io(format!("read {}", path.display()), error))
 }
 
 fn invalid(path: &Path, why: &str) -> Error {
@@ -169,4 +176,21 @@ fn invalid(path: &Path, why: &str) -> Error {
         ErrorKind::InvalidInput,
         format!("not a usable certificate file: {}: {why}", path.display()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_that_has_no_end_is_not_read() {
+        let trust = Trust {
+            authorities: vec!["/dev/zero".into()],
+            ..Trust::default()
+        };
+        let error = configure(&trust, &HostCertificates::default()).unwrap_err();
+        assert_eq!(error.to_string(), "read /dev/zero");
+        let cause = std::error::Error::source(&error).unwrap();
+        assert_eq!(cause.to_string(), "not a regular file");
+    }
 }
