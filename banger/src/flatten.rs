@@ -36,6 +36,8 @@ pub struct Options {
     pub label: Option<String>,
     /// What the filesystem is for.
     pub profile: Profile,
+    /// Whether SELinux labels are left out.
+    pub skip_selinux: bool,
     /// Bounds on what the image may make of itself.
     pub limits: Limits,
 }
@@ -137,6 +139,7 @@ pub async fn flatten(
     let flatten_options = FlattenOptions {
         limits: options.limits.clone(),
         implied_mtime: None,
+        skip_selinux: options.skip_selinux,
     };
     let flattened = oci_flatten::flatten::flatten(
         source.clone(),

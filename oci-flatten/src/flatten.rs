@@ -39,6 +39,8 @@ pub struct FlattenOptions {
     /// The modification time of directories that no layer describes; by default that of the image,
     /// else 1970.
     pub implied_mtime: Option<Timestamp>,
+    /// Whether SELinux labels are left out.
+    pub skip_selinux: bool,
 }
 
 /// A flattened image.
@@ -112,6 +114,7 @@ where
         .unwrap_or_default();
     let applying = Applying {
         rootfs: Rootfs::new(&options.limits, implied_mtime),
+        skip_selinux: options.skip_selinux,
         source,
         sink,
         steps: step_receiver,
@@ -167,6 +170,7 @@ fn resolved(image: &Image) -> Event {
 /// The applying half.
 struct Applying<S: ContentSink> {
     source: Arc<dyn Source>,
+    skip_selinux: bool,
     rootfs: Rootfs<S::Content>,
     sink: S,
     steps: mpsc::Receiver<Step>,
@@ -216,7 +220,8 @@ impl<S: ContentSink> Applying<S> {
         let mut hasher = layer.diff_id.as_ref().map(Digest::hasher);
         let suspect = &self.suspect;
         let failed = |error| apply_error(error, suspect);
-        let mut applier = LayerApplier::new(&mut self.rootfs, &mut self.sink).map_err(failed)?;
+        let applier = LayerApplier::new(&mut self.rootfs, &mut self.sink).map_err(failed)?;
+        let mut applier = applier.skip_selinux(self.skip_selinux);
         let mut expanded = 0;
         let ended = loop {
             let chunk = match self.steps.blocking_recv() {

@@ -45,6 +45,9 @@ pub(super) struct Arguments {
     /// Append a dm-verity hash tree and print its root hash; needs --profile read-only
     #[arg(long)]
     verity: bool,
+    /// Leave SELinux labels out
+    #[arg(long)]
+    no_selinux_xattr: bool,
     /// Replace an existing output file
     #[arg(long)]
     force: bool,
@@ -83,6 +86,7 @@ impl Arguments {
             uuid: self.uuid,
             label: self.label,
             profile,
+            skip_selinux: self.no_selinux_xattr,
             limits: sources.limits.clone(),
         };
         let sync = !self.no_fsync;

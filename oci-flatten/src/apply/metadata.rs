@@ -42,6 +42,9 @@ impl<S: ContentSink> Merger<'_, S> {
     fn xattrs(&mut self, entry: &Entry<'_>, path: &EntryPath<'_>) -> Result<Xattrs, EntryProblem> {
         let mut xattrs = Xattrs::default();
         for (name, value) in entry.xattrs.iter() {
+            if self.skip_selinux && name == b"security.selinux" {
+                continue;
+            }
             if name.len() > XATTR_NAME_MAX {
                 return Err(EntryProblem::LongXattrName(name.len()));
             }

@@ -95,6 +95,7 @@ struct Merger<'a, S: ContentSink> {
     sink: &'a mut S,
     /// The file whose content arrives; contents of other entries are passed over.
     open: Option<NodeId>,
+    skip_selinux: bool,
     report: LayerReport,
 }
 
@@ -113,9 +114,18 @@ impl<'a, S: ContentSink> LayerApplier<'a, S> {
             rootfs,
             sink,
             open: None,
+            skip_selinux: false,
             report: LayerReport::default(),
         };
         Ok(Self { reader, merger })
+    }
+
+    /// Leaves SELinux labels (`security.selinux`) out: those of a build host mean nothing to a guest with a
+    /// policy of its own.
+    #[must_use]
+    pub fn skip_selinux(mut self, skip: bool) -> Self {
+        self.merger.skip_selinux = skip;
+        self
     }
 
     /// Tar entries so far, whiteouts included.

@@ -50,6 +50,24 @@ fn row_48_selinux_labels_are_kept() {
 }
 
 #[test]
+fn row_48_selinux_labels_are_left_out_where_that_is_asked_for() {
+    let layer = layer([Entry::file("f", "")
+        .xattr("security.selinux", "label")
+        .xattr("user.u", "u")]);
+    let mut rootfs = Rootfs::new(&Limits::default(), Timestamp::default());
+    let mut sink = MemorySink::default();
+    let applier = LayerApplier::new(&mut rootfs, &mut sink).unwrap();
+    let mut applier = applier.skip_selinux(true);
+    applier.push(&layer).unwrap();
+    applier.finish().unwrap();
+    let listing = oci_flatten::testkit::list(&rootfs, &sink).join("\n");
+    assert!(
+        listing.contains("user.u=u") && !listing.contains("selinux"),
+        "{listing}"
+    );
+}
+
+#[test]
 fn row_49_user_attributes_only_on_files_and_directories() {
     let all = |entry: Entry| entry.xattr("user.u", "u");
     let layers = [layer([
