@@ -65,7 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let source = Arc::from(open_local(&name, &options).await?);
     let options = FlattenOptions {
         limits,
-        implied_mtime: None,
+        ..FlattenOptions::default()
     };
     let token = CancellationToken::new();
     let flattened = flatten(source, Nowhere, options, Arc::new(Silent), token).await?;

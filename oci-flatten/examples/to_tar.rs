@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let source = Arc::from(open_local(&name, &options).await?);
     let options = FlattenOptions {
         limits,
-        implied_mtime: None,
+        ..FlattenOptions::default()
     };
     let spool = Spool {
         file: tempfile::tempfile()?,

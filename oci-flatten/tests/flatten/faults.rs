@@ -208,7 +208,7 @@ async fn limits_hold_over_all_layers() {
         limits.expanded_bytes = expanded_bytes;
         let options = FlattenOptions {
             limits,
-            implied_mtime: None,
+            ..FlattenOptions::default()
         };
         let outcome = flatten_with(Arc::new(zipped()), options).await;
         assert_eq!(outcome.is_ok(), good);
@@ -232,7 +232,7 @@ async fn a_gzip_bomb_ends_at_the_limit() {
     limits.expanded_bytes = 10 << 20;
     let options = FlattenOptions {
         limits,
-        implied_mtime: None,
+        ..FlattenOptions::default()
     };
     let error = flatten_with(source, options).await.unwrap_err();
     assert_message(
