@@ -44,10 +44,18 @@ impl LoopMount {
     ///
     /// # Panics
     ///
-    /// When the kernel refuses.
+    /// When the kernel refuses for ten seconds. For moments it may well: a test beside this one that starts a
+    /// program holds our files open from its fork to its exec.
     pub fn unmount(mut self) {
-        succeed(Command::new("umount").arg(self.folder.path()));
-        self.mounted = false;
+        let unmount = || Command::new("umount").arg(self.folder.path()).status();
+        for _ in 0..200 {
+            if unmount().unwrap().success() {
+                self.mounted = false;
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("{} stays busy", self.folder.path().display());
     }
 }
 
