@@ -278,6 +278,7 @@ fn long_texts_of_a_client_are_not_repeated() {
         error["message"].as_str().unwrap().contains("limit 1000"),
         "{error}"
     );
+    daemon.wait_for_log("limit 1000");
     assert!(daemon.log().len() < 20_000, "{} bytes", daemon.log().len());
     drop(peer);
     assert_sound(&daemon);

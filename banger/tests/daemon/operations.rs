@@ -194,9 +194,13 @@ fn a_connection_has_a_limit_of_long_operations_and_can_still_cancel_them() {
             "{error}"
         );
     }
-    let running = peer.call("op.list", &json!({}));
-    let running = running["operations"].as_array().unwrap().clone();
-    assert_eq!(running.len(), 64);
+    let mut running = Vec::new();
+    // A call that was taken may not have begun.
+    wait_until("all that were taken are listed", || {
+        let listed = peer.call("op.list", &json!({}));
+        running = listed["operations"].as_array().unwrap().clone();
+        running.len() == 64
+    });
     let waiting = running
         .iter()
         .filter(|operation| operation["state"] == "waiting");

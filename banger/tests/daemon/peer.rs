@@ -65,6 +65,14 @@ impl Daemon {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// Waits until the log, which is written a little later than things happen, has a text.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        wait_until(&format!("{text:?} is in the log"), || {
+            self.log().contains(text)
+        });
+    }
+
     /// A path in the folder, as text.
     pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()

@@ -103,11 +103,7 @@ fn every_answer_and_every_line_of_the_log_has_an_op_id() {
     ] {
         let result = peer.call(method, &params);
         let op_id = result["op_id"].as_str().expect(method).to_owned();
-        assert!(
-            daemon
-                .log()
-                .contains(&format!("op_id={op_id} begins {method}"))
-        );
+        daemon.wait_for_log(&format!("op_id={op_id} begins {method}"));
         assert!(seen.insert(op_id), "{method}");
     }
     for line in daemon.log().lines() {
@@ -131,9 +127,12 @@ fn calls_of_one_connection_overlap_and_a_notification_gets_no_answer() {
     for id in names {
         assert!(peer.answer(id)["result"].is_object());
     }
-    let running = peer.call("op.list", &json!({}));
+    let mut running = json!(null);
+    super::peer::wait_until("the pull runs", || {
+        running = peer.call("op.list", &json!({}));
+        running["operations"][0]["state"] == "running"
+    });
     assert_eq!(running["operations"][0]["method"], "image.pull");
-    assert_eq!(running["operations"][0]["state"], "running");
     let op_id = running["operations"][0]["op_id"].clone();
     peer.call("op.cancel", &json!({"op_id": op_id}));
     assert_eq!(peer.answer(pull)["error"]["data"]["kind"], "interrupted");

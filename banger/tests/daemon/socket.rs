@@ -68,11 +68,7 @@ fn the_configuration_sends_commands_to_the_daemon() {
     let mut command = banger(daemon.folder.path());
     command.env("BANGER_HOME", &home).args(["kernel", "list"]);
     run(&mut command, 0);
-    assert!(
-        daemon.log().contains("begins kernel.list"),
-        "{}",
-        daemon.log()
-    );
+    daemon.wait_for_log("begins kernel.list");
 }
 
 #[test]
@@ -136,9 +132,7 @@ fn another_user_is_refused_whatever_the_mode_of_the_socket() {
     let (answer, _) = run(&mut stranger, 0);
     assert!(answer.contains("user 65534 is not user 0"), "{answer}");
     assert!(!answer.contains("\"result\""), "{answer}");
-    wait_until("it is in the log", || {
-        daemon.log().contains("refused a connection")
-    });
+    daemon.wait_for_log("refused a connection");
 }
 
 #[test]
