@@ -3,7 +3,7 @@
 //! Whoever names such a file may not be who reads it. A fifo without a writer would hold the reader for
 //! ever, and `/dev/zero` would take all its memory.
 
-use std::fs::{File, FileType, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -12,46 +12,23 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::error::{Error, ErrorKind};
 
-/// Reads a regular file of at most `limit` bytes.
+/// Reads a regular file of at most `limit` bytes, or what a pipe gives that the process was started with:
+/// shells name it as `/dev/fd/N` for `<(COMMAND)`. A pipe is waited for until its end.
 ///
 /// # Errors
 ///
 /// The file cannot be opened or read, is none, or is longer. [`Error::io`] gives the last one the kind
 /// [`ErrorKind::LimitExceeded`]; the path is the caller's to name.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    read_kind(path, limit, FileType::is_file)
-}
-
-/// Reads a file like [`read`], or what a pipe gives that the process was started with: shells name it as
-/// `/dev/fd/N` for `<(COMMAND)`. A pipe is waited for until its end.
-///
-/// # Errors
-///
-/// See [`read`].
-pub fn read_argument(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    read_kind(path, limit, |kind| {
-        kind.is_file() || kind.is_fifo() && is_own_descriptor(path)
-    })
-}
-
-/// Whether `path` is the name of an open file of this process.
-fn is_own_descriptor(path: &Path) -> bool {
-    let folders = ["/dev/fd", "/proc/self/fd"].map(Path::new);
-    path == Path::new("/dev/stdin") || path.parent().is_some_and(|at| folders.contains(&at))
-}
-
-fn read_kind(
-    path: &Path,
-    limit: u64,
-    is_wanted: impl FnOnce(&FileType) -> bool,
-) -> io::Result<Vec<u8>> {
     // Without O_NONBLOCK, opening a fifo would wait for a writer.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)?;
     let metadata = file.metadata()?;
-    if !is_wanted(&metadata.file_type()) {
+    let kind = metadata.file_type();
+    let is_wanted = kind.is_file() || kind.is_fifo() && is_own_descriptor(path);
+    if !is_wanted {
         let message = "not a regular file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
@@ -60,6 +37,12 @@ fn read_kind(
     }
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     read_all(file, limit)
+}
+
+/// Whether `path` is the name of an open file of this process.
+fn is_own_descriptor(path: &Path) -> bool {
+    let folders = ["/dev/fd", "/proc/self/fd"].map(Path::new);
+    path == Path::new("/dev/stdin") || path.parent().is_some_and(|at| folders.contains(&at))
 }
 
 /// Files of `/proc` have no length, and others may grow.
@@ -113,9 +96,8 @@ mod tests {
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         for path in [&fifo, folder.path(), Path::new("/dev/zero")] {
-            for outcome in [read(path, 8), read_argument(path, 8)] {
-                assert_eq!(outcome.unwrap_err().to_string(), "not a regular file");
-            }
+            let error = read(path, 8).unwrap_err();
+            assert_eq!(error.to_string(), "not a regular file");
         }
     }
 
@@ -124,16 +106,15 @@ mod tests {
         let named = |pipe: &io::PipeReader| PathBuf::from(format!("/dev/fd/{}", pipe.as_raw_fd()));
         let (pipe, mut writer) = io::pipe().unwrap();
         let path = named(&pipe);
-        read(&path, 8).unwrap_err();
         let slow = std::thread::spawn(move || {
             std::thread::sleep(std::time::Duration::from_millis(50));
             writer.write_all(b"a list").unwrap();
         });
-        assert_eq!(read_argument(&path, 8).unwrap(), b"a list");
+        assert_eq!(read(&path, 8).unwrap(), b"a list");
         slow.join().unwrap();
         let (pipe, mut writer) = io::pipe().unwrap();
         writer.write_all(b"too long a list").unwrap();
-        let error = read_argument(&named(&pipe), 8).unwrap_err();
+        let error = read(&named(&pipe), 8).unwrap_err();
         assert_eq!(error.to_string(), "file is more than 8 bytes (limit 8)");
     }
 }

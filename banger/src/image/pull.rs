@@ -262,8 +262,8 @@ fn check(
 }
 
 fn read_package_list(path: &Path) -> Result<String, Error> {
-    let bytes = small_file::read_argument(path, PACKAGE_LIST_LIMIT)
-        .map_err(|error| failed("read", path, error))?;
+    let bytes =
+        small_file::read(path, PACKAGE_LIST_LIMIT).map_err(|error| failed("read", path, error))?;
     String::from_utf8(bytes).map_err(|_| {
         let message = format!("list of packages is not UTF-8: {}", path.display());
         Error::new(ErrorKind::Failure, message)

@@ -67,7 +67,7 @@ struct RawEntry {
 impl AuthFile {
     /// Reads `path`; `None` when it is not there, unless it `must_exist`.
     pub(super) fn read(path: &Path, format: Format, must_exist: bool) -> Result<Option<Self>> {
-        let bytes = match small_file::read_argument(path, SIZE_LIMIT) {
+        let bytes = match small_file::read(path, SIZE_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if !must_exist && is_absent(&error) => return Ok(None),
             Err(error) => {

@@ -167,7 +167,7 @@ fn read_identity(certificate: &Path, key: &Path) -> Result<Identity> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
-    small_file::read_argument(path, SIZE_LIMIT)
+    small_file::read(path, SIZE_LIMIT)
         .map_err(|error| Error::io(format!("read {}", path.display()), error))
 }
 
