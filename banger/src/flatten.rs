@@ -188,6 +188,7 @@ fn finish(
         rootfs,
         sink,
         digest,
+        stored_bytes,
         ..
     } = flattened;
     let tree = ext4_tree(rootfs).map_err(|error| {
@@ -226,6 +227,7 @@ fn finish(
         digest: digest.to_string(),
         platform: image.platform.to_string(),
         entries: layers.iter().map(|layer| layer.entries).sum(),
+        stored_bytes,
         expanded_bytes: layers.iter().map(|layer| layer.expanded_bytes).sum(),
         layers,
         content_bytes: filesystem.content_bytes,

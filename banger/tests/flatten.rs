@@ -448,17 +448,19 @@ fn every_kind_of_source_gives_the_same_tree() {
     assert_same(&oci, &from_stdin);
 
     let tar = folder.path().join("rootfs.tar");
-    fs::write(&tar, tar_of(&[("etc/motd", b"hello\n")])).unwrap();
+    let mut padded = tar_of(&[("etc/motd", b"hello\n")]);
+    padded.resize(10 << 10, 0);
+    fs::write(&tar, padded).unwrap();
     let from_file = folder.path().join("from-file");
     run(
         &mut flatten(&format!("tar:{}", tar.display()), &from_file),
         0,
     );
     let from_pipe = folder.path().join("from-pipe");
-    run(
-        flatten("tar:-", &from_pipe).stdin(fs::File::open(&tar).unwrap()),
-        0,
-    );
+    let mut piped = flatten("tar:-", &from_pipe);
+    let (summary, _) = run(piped.stdin(fs::File::open(&tar).unwrap()), 0);
+    let stored = "layers      1, 10 KiB stored, 10 KiB expanded";
+    assert!(summary.contains(stored), "{summary}");
     assert_same(&from_file, &from_pipe);
     let mut cat = Command::new("/sbin/debugfs");
     let (motd, _) = run(cat.args(["-R", "cat /etc/motd"]).arg(&from_pipe), 0);

@@ -8,11 +8,12 @@ use std::io::{self, Cursor};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
+use async_compression::tokio::bufread::ZstdDecoder;
 use async_compression::zstd::DParameter;
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, BufReader, Chain, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, Chain, ReadBuf};
 
 use crate::error::{Error, ErrorKind};
+use crate::gzip::GzipDecoder;
 use crate::media_type::Compression;
 
 /// The bytes that move at once; below 128 KiB the hand-over costs as much as the inflating.
@@ -25,11 +26,11 @@ const ZSTD_WINDOW_LOG: u32 = 29;
 const MAGIC: usize = 10;
 
 /// A decompressed stream, and what it was.
-pub struct Decoded {
+pub struct Decoded<'a> {
     /// What the first bytes showed.
     pub compression: Compression,
     /// The tar.
-    pub stream: Pin<Box<dyn AsyncRead + Send>>,
+    pub stream: Pin<Box<dyn AsyncRead + Send + 'a>>,
 }
 
 /// Decompresses a blob.
@@ -39,17 +40,14 @@ pub struct Decoded {
 /// # Errors
 /// What reading the first bytes gives; and [`ErrorKind::Unsupported`] (inside the `io::Error`) for bzip2
 /// and xz. Malformed data shows as errors of the stream.
-pub async fn decode<R>(reader: R) -> io::Result<Decoded>
+pub async fn decode<'a, R>(reader: R) -> io::Result<Decoded<'a>>
 where
-    R: AsyncRead + Send + Unpin + 'static,
+    R: AsyncBufRead + Send + Unpin + 'a,
 {
     let (compression, reader) = sniff(reader).await?;
-    let reader = BufReader::with_capacity(BUFFER, reader);
-    let stream: Pin<Box<dyn AsyncRead + Send>> = match compression {
+    let stream: Pin<Box<dyn AsyncRead + Send + 'a>> = match compression {
         Compression::None => Box::pin(reader),
-        Compression::Gzip => Box::pin(GzipMembers {
-            state: State::Between(reader),
-        }),
+        Compression::Gzip => Box::pin(GzipDecoder::new(reader)),
         Compression::Zstd => {
             let window = DParameter::window_log_max(ZSTD_WINDOW_LOG);
             let mut decoder = ZstdDecoder::with_params(reader, &[window]);
@@ -61,6 +59,19 @@ where
         compression,
         stream,
     })
+}
+
+/// `poll_read` of a reader that has a buffer.
+pub(crate) fn poll_read_buffered<R: AsyncBufRead>(
+    mut reader: Pin<&mut R>,
+    cx: &mut Context<'_>,
+    out: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let fresh = ready!(reader.as_mut().poll_fill_buf(cx))?;
+    let taken = fresh.len().min(out.remaining());
+    out.put_slice(&fresh[..taken]);
+    reader.consume(taken);
+    Poll::Ready(Ok(()))
 }
 
 /// An error of a decoded stream: the reader's own, or the decompressor's.
@@ -116,79 +127,11 @@ fn unsupported(name: &str) -> io::Error {
     .into()
 }
 
-/// The members of a gzip stream, one after the other.
-///
-/// The decoder's own loop over members takes padding for a broken header, so the loop is here.
-struct GzipMembers<R> {
-    state: State<R>,
-}
-
-enum State<R> {
-    /// Before a member, or at the end.
-    Between(BufReader<R>),
-    Within(Box<GzipDecoder<BufReader<R>>>),
-    Padding(BufReader<R>),
-    End,
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for GzipMembers<R> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if out.remaining() == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        loop {
-            // A pending or failed read leaves the state as it was.
-            let next = match &mut self.state {
-                State::End => return Poll::Ready(Ok(())),
-                State::Within(decoder) => {
-                    let before = out.filled().len();
-                    ready!(Pin::new(decoder.as_mut()).poll_read(cx, out))?;
-                    if out.filled().len() > before {
-                        return Poll::Ready(Ok(()));
-                    }
-                    None
-                }
-                State::Between(reader) | State::Padding(reader) => {
-                    Some(ready!(Pin::new(reader).poll_fill_buf(cx))?.first().copied())
-                }
-            };
-            self.state = match (std::mem::replace(&mut self.state, State::End), next) {
-                (State::Within(decoder), _) => State::Between(decoder.into_inner()),
-                (State::Between(reader), Some(Some(0x1f))) => {
-                    State::Within(Box::new(GzipDecoder::new(reader)))
-                }
-                (State::Between(mut reader) | State::Padding(mut reader), Some(Some(0))) => {
-                    skip_padding(&mut reader);
-                    State::Padding(reader)
-                }
-                (State::Between(_) | State::Padding(_), Some(Some(byte))) => {
-                    let what = format!("trailing byte {byte:#04x} after the gzip data");
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)));
-                }
-                _ => State::End,
-            };
-        }
-    }
-}
-
-fn skip_padding<R: AsyncRead + Unpin>(reader: &mut BufReader<R>) {
-    let buffered = reader.buffer();
-    let zeros = buffered
-        .iter()
-        .position(|byte| *byte != 0)
-        .unwrap_or(buffered.len());
-    Pin::new(reader).consume(zeros);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use async_compression::tokio::write::{GzipEncoder, ZstdEncoder};
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncWriteExt, BufReader};
 
     async fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzipEncoder::new(Vec::new());
@@ -235,7 +178,8 @@ mod tests {
         } = decode(Cursor::new(bytes.to_vec())).await?;
         let outcome = stream.read_to_end(&mut whole).await;
         let mut dripped = Vec::new();
-        let mut drip = decode(Drip(Cursor::new(bytes.to_vec()))).await?.stream;
+        let drip = BufReader::new(Drip(Cursor::new(bytes.to_vec())));
+        let mut drip = decode(drip).await?.stream;
         let drip_outcome = drip.read_to_end(&mut dripped).await;
         assert_eq!(
             outcome.is_ok(),

@@ -2,11 +2,11 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -85,28 +85,33 @@ impl Decoder {
         for (index, layer) in layers.iter().enumerate() {
             let place = |error: Error| error.context(place(index, layers));
             let blob = source.open_layer(index).await.map_err(place)?;
-            let tap = Tap::new(blob, layer);
+            let mut tap = Tap::new(blob, layer);
             self.observer.observe(Event::LayerStarted { layer: index });
-            match self.layer(&tap).await {
-                Ok(Ok(())) => {}
+            let compression = match self.layer(&mut tap).await {
+                Ok(Ok(compression)) => compression,
                 Ok(Err(Stopped)) => {
                     // A tar that makes no sense may be a blob that was damaged: that is what to tell.
                     if self.suspect.load(Ordering::Acquire) {
-                        self.drain(&tap).await.map_err(place)?;
+                        self.drain(&mut tap).await.map_err(place)?;
                     }
                     return Ok(());
                 }
-                Err(error) => return Err(place(self.blame(error, &tap).await)),
+                Err(error) => return Err(place(self.blame(error, &mut tap).await)),
+            };
+            let ended = Step::End(tap.ended(compression));
+            if self.steps.send(ended).await.is_err() {
+                return Ok(());
             }
         }
         Ok(())
     }
 
-    async fn layer(&mut self, tap: &Tap) -> io::Result<Result<(), Stopped>> {
+    async fn layer(&mut self, tap: &mut Tap) -> io::Result<Result<Compression, Stopped>> {
+        let read = tap.read.clone();
         let Decoded {
             compression,
             mut stream,
-        } = decode::decode(tap.clone()).await?;
+        } = decode::decode(&mut *tap).await?;
         if self.steps.send(Step::Begin).await.is_err() {
             return Ok(Err(Stopped));
         }
@@ -116,7 +121,7 @@ impl Decoder {
                 return Ok(Err(Stopped));
             };
             let end = fill(&mut stream, &mut chunk).await?;
-            chunk.read = tap.state().read;
+            chunk.read = read.load(Ordering::Relaxed);
             if self.steps.send(Step::Bytes(chunk)).await.is_err() {
                 return Ok(Err(Stopped));
             }
@@ -124,26 +129,28 @@ impl Decoder {
                 break;
             }
         }
+        drop(stream);
         self.drain(tap).await?;
-        let ended = tap.state().ended(compression);
-        Ok(self.steps.send(Step::End(ended)).await.map_err(|_| Stopped))
+        Ok(Ok(compression))
     }
 
     /// Reads what the decoder left, so that the blob's own end is seen and judged.
-    async fn drain(&self, tap: &Tap) -> Result<()> {
-        let (mut rest, mut scratch) = (tap.clone(), vec![0; decode::BUFFER]);
-        while !tap.state().ended {
+    async fn drain(&self, tap: &mut Tap) -> Result<()> {
+        while !tap.ended {
             self.check_cancelled()?;
-            rest.read(&mut scratch)
+            let rest = tap
+                .fill_buf()
                 .await
                 .map_err(|error| Error::io("read blob", error))?;
+            let length = rest.len();
+            tap.consume(length);
         }
         Ok(())
     }
 
     /// The error to report when decoding failed: the blob's own before the decompressor's.
-    async fn blame(&self, error: io::Error, tap: &Tap) -> Error {
-        if tap.state().failed {
+    async fn blame(&self, error: io::Error, tap: &mut Tap) -> Error {
+        if tap.failed {
             return Error::io("read blob", error);
         }
         match decode::stream_error(error) {
@@ -164,7 +171,10 @@ impl Decoder {
 }
 
 /// Fills the buffer, so that a hand-over is worth its while; whether the stream has ended.
-async fn fill(stream: &mut Pin<Box<dyn AsyncRead + Send>>, chunk: &mut Chunk) -> io::Result<bool> {
+async fn fill(
+    stream: &mut Pin<Box<dyn AsyncRead + Send + '_>>,
+    chunk: &mut Chunk,
+) -> io::Result<bool> {
     chunk.filled = 0;
     while chunk.filled < chunk.buffer.len() {
         match stream.read(&mut chunk.buffer[chunk.filled..]).await? {
@@ -187,15 +197,13 @@ pub(crate) fn place(index: usize, layers: &[Layer]) -> String {
     }
 }
 
-/// A blob that the decoder reads and that can still be read when the decoder is gone.
-#[derive(Clone)]
-struct Tap(Arc<Mutex<TapState>>);
-
-struct TapState {
+/// A blob that the decoder reads, counted and held to the size that the image gives.
+struct Tap {
     blob: Blob,
-    /// The size that the image gives.
     size: Option<u64>,
-    read: u64,
+    read: Arc<AtomicU64>,
+    /// Bytes that are counted already and lie in the blob's buffer still.
+    counted: usize,
     /// Where the image gives no digest.
     hasher: Option<Hasher>,
     ended: bool,
@@ -208,52 +216,61 @@ impl Tap {
             .digest
             .is_none()
             .then(|| Hasher::new(Algorithm::Sha256));
-        let size = layer.size;
-        let state = TapState {
+        Self {
             blob,
-            size,
-            read: 0,
+            size: layer.size,
+            read: Arc::default(),
+            counted: 0,
             hasher,
             ended: false,
             failed: false,
-        };
-        Self(Arc::new(Mutex::new(state)))
+        }
     }
 
-    fn state(&self) -> MutexGuard<'_, TapState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ended(self, compression: Compression) -> Ended {
+        Ended {
+            compression,
+            read: self.read.load(Ordering::Relaxed),
+            digest: self.hasher.map(Hasher::finish),
+        }
     }
 }
 
-impl TapState {
-    fn ended(&mut self, compression: Compression) -> Ended {
-        let digest = self.hasher.take().map(Hasher::finish);
-        Ended {
-            compression,
-            read: self.read,
-            digest,
+impl AsyncBufRead for Tap {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(Ok(&[]));
+        }
+        let buffer = match ready!(this.blob.as_mut().poll_fill_buf(cx)) {
+            Ok(buffer) => buffer,
+            Err(error) => {
+                this.failed = true;
+                return Poll::Ready(Err(error));
+            }
+        };
+        let fresh = &buffer[this.counted..];
+        this.counted = buffer.len();
+        this.ended = buffer.is_empty();
+        let length = fresh.len() as u64;
+        let read = this.read.fetch_add(length, Ordering::Relaxed) + length;
+        if let Some(hasher) = &mut this.hasher {
+            hasher.update(fresh);
+        }
+        match this.size {
+            Some(size) if read > size || (this.ended && read < size) => {
+                this.failed = true;
+                let what = format!("blob has {read} bytes (expected {size})");
+                Poll::Ready(Err(Error::new(ErrorKind::Integrity, what).into()))
+            }
+            _ => Poll::Ready(Ok(buffer)),
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.ended || out.remaining() == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        let before = out.filled().len();
-        ready!(self.blob.as_mut().poll_read(cx, out))?;
-        let fresh = &out.filled()[before..];
-        self.read += fresh.len() as u64;
-        self.ended = fresh.is_empty();
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(fresh);
-        }
-        match self.size {
-            Some(size) if self.read > size || (self.ended && self.read < size) => {
-                let what = format!("blob has {} bytes (expected {size})", self.read);
-                Poll::Ready(Err(Error::new(ErrorKind::Integrity, what).into()))
-            }
-            _ => Poll::Ready(Ok(())),
-        }
+    fn consume(self: Pin<&mut Self>, amount: usize) {
+        let this = self.get_mut();
+        this.counted -= amount;
+        this.blob.as_mut().consume(amount);
     }
 }
 
@@ -263,9 +280,6 @@ impl AsyncRead for Tap {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut state = self.state();
-        let outcome = ready!(state.poll(cx, out));
-        state.failed |= outcome.is_err();
-        Poll::Ready(outcome)
+        decode::poll_read_buffered(self, cx, out)
     }
 }

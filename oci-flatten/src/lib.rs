@@ -31,6 +31,7 @@ pub mod decode;
 pub mod digest;
 pub mod error;
 pub mod flatten;
+mod gzip;
 pub mod image;
 pub mod layer;
 pub mod media_type;

@@ -142,16 +142,15 @@ fn megabytes_per_second(summary: &Summary, elapsed: Duration) -> f64 {
 }
 
 fn text(summary: &Summary, output: &Path, elapsed: Duration) -> String {
-    let compressed: u64 = summary.layers.iter().filter_map(|layer| layer.size).sum();
     let mut rows = vec![("reference", summary.reference.clone())];
     rows.push(("digest", summary.digest.clone()));
     rows.push(("platform", summary.platform.clone()));
     rows.push((
         "layers",
         format!(
-            "{}, {} compressed, {} expanded",
+            "{}, {} stored, {} expanded",
             summary.layers.len(),
-            format_size(compressed),
+            format_size(summary.stored_bytes),
             format_size(summary.expanded_bytes)
         ),
     ));

@@ -16,6 +16,8 @@ pub struct Summary {
     pub layers: Vec<LayerSummary>,
     /// Entries of all layers, whiteouts included.
     pub entries: u64,
+    /// Bytes of all layers, as they are stored.
+    pub stored_bytes: u64,
     /// Bytes of all layers, decompressed.
     pub expanded_bytes: u64,
     /// Bytes that the tree occupies, in whole blocks.

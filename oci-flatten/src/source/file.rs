@@ -11,16 +11,17 @@ use std::task::{Context, Poll, ready};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use tokio::fs::OpenOptions;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 use tokio::task::JoinHandle;
 
 use super::TarInput;
 use super::verified::Check;
+use crate::decode::poll_read_buffered;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 
 /// Large enough that the hand-over to the blocking pool costs nothing beside inflating the bytes.
-const READ_AHEAD: usize = 256 * 1024;
+const READ_AHEAD: usize = 512 * 1024;
 
 /// Enough for a tar header with its extensions.
 const PEEK: usize = 2048;
@@ -192,34 +193,39 @@ impl FileReader {
     }
 }
 
-impl AsyncRead for FileReader {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+impl AsyncBufRead for FileReader {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
         if this.consumed == this.buffer.len() {
             this.read_ahead();
             let Some(ahead) = &mut this.ahead else {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(&[]));
             };
             let (input, buffer, outcome) = ready!(Pin::new(ahead).poll(cx))?;
             this.ahead = None;
             outcome?;
             this.spare = std::mem::replace(&mut this.buffer, buffer);
             this.consumed = 0;
-            if this.buffer.is_empty() {
-                return Poll::Ready(Ok(()));
+            if !this.buffer.is_empty() {
+                this.input = Some(input);
+                this.read_ahead();
             }
-            this.input = Some(input);
-            this.read_ahead();
         }
-        let fresh = &this.buffer[this.consumed..];
-        let taken = fresh.len().min(out.remaining());
-        out.put_slice(&fresh[..taken]);
-        this.consumed += taken;
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(&this.buffer[this.consumed..]))
+    }
+
+    fn consume(self: Pin<&mut Self>, amount: usize) {
+        self.get_mut().consumed += amount;
+    }
+}
+
+impl AsyncRead for FileReader {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        poll_read_buffered(self, cx, out)
     }
 }
 

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::io::AsyncRead;
+use tokio::io::AsyncBufRead;
 
 pub use name::{ImageChoice, LocalName, SourceName, TarInput};
 pub use verified::Verified;
@@ -33,7 +33,7 @@ use crate::platform::Platform;
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The bytes of a layer as it is stored, still compressed.
-pub type Blob = Pin<Box<dyn AsyncRead + Send>>;
+pub type Blob = Pin<Box<dyn AsyncBufRead + Send>>;
 
 /// An image that is open.
 pub trait Source: Send + Sync {
@@ -44,8 +44,8 @@ pub trait Source: Send + Sync {
     ///
     /// Where [`Image::layers`] gives it a digest and a size, the stream must check both, and give an
     /// [`ErrorKind::Integrity`](crate::error::ErrorKind::Integrity) error (as an `io::Error`, made by
-    /// `From`) in place of its end when they are wrong; [`Verified`] and [`verified_file`] do. It is read to its end
-    /// unless the flattening fails or is cancelled.
+    /// `From`) in place of its end when they are wrong; [`Verified`] (in a [`BufReader`](tokio::io::BufReader)) and
+    /// [`verified_file`] do. It is read to its end unless the flattening fails or is cancelled.
     fn open_layer(&self, layer: usize) -> BoxFuture<'_, Result<Blob>>;
 }
 

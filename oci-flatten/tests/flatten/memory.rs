@@ -11,7 +11,7 @@ use oci_flatten::error::Error;
 use oci_flatten::image::{Image, Layer};
 use oci_flatten::platform::Platform;
 use oci_flatten::source::{Blob, BoxFuture, Source, Verified};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, BufReader, ReadBuf};
 
 /// An image of these layers, stored as given.
 pub struct Memory {
@@ -68,9 +68,10 @@ impl Source for Memory {
         let described = &self.image.layers[layer];
         let blob: Blob = match (&described.digest, described.size, self.verified) {
             (Some(digest), Some(size), true) => {
-                Box::pin(Verified::new(counted, digest.clone(), size))
+                let verified = Verified::new(counted, digest.clone(), size);
+                Box::pin(BufReader::new(verified))
             }
-            _ => Box::pin(counted),
+            _ => Box::pin(BufReader::new(counted)),
         };
         Box::pin(std::future::ready(Ok(blob)))
     }

@@ -67,7 +67,7 @@ impl Source for Stalled {
                 std::future::pending::<()>().await;
                 drop(keep_open);
             }));
-            Ok(Box::pin(stream) as Blob)
+            Ok(Box::pin(tokio::io::BufReader::new(stream)) as Blob)
         })
     }
 }
