@@ -365,6 +365,120 @@ fn a_tar_of_gnu_tar_is_taken_exactly() {
     }
 }
 
+#[test]
+fn every_sparse_format_gives_the_image_of_the_plain_archive() {
+    let host = tempfile::tempdir().unwrap();
+    for (name, size, islands) in [
+        ("all-hole", 5 << 20, &[][..]),
+        (
+            "ends-in-data",
+            (3 << 20) + 7,
+            &[(1 << 20, 4096), ((3 << 20) - 3, 10)],
+        ),
+        (
+            "ends-in-hole",
+            40 << 20,
+            &[(0, 1), (8 << 20, 70_000), (20 << 20, 5)],
+        ),
+    ] {
+        let file = File::create(host.path().join(name)).unwrap();
+        file.set_len(size).unwrap();
+        for &(offset, length) in islands {
+            file.write_all_at(&noise(offset, length), offset).unwrap();
+        }
+    }
+    let many = File::create(host.path().join("many-pieces")).unwrap();
+    for piece in 0..300 {
+        many.write_all_at(b"piece", piece * 65_536).unwrap();
+    }
+    let image = |program: &str, arguments: &[&str]| {
+        let top = host.path().to_str().unwrap();
+        let common = ["--format=pax", "-C", top, "-cf", "-"];
+        let names = ["all-hole", "ends-in-data", "ends-in-hole", "many-pieces"];
+        let output = run(program, &[&common, arguments, &names].concat());
+        assert!(output.status.success(), "{}", text(&output));
+        let device = MemoryDevice::new();
+        let mut writer = ImageWriter::new(&device, options()).unwrap();
+        let tree = read_tar(&mut writer, output.stdout.as_slice()).unwrap();
+        writer.finish(tree).unwrap();
+        (device.to_vec(), output.stdout.len())
+    };
+    let (plain, whole) = image("tar", &[]);
+    for version in ["0.0", "0.1", "1.0"] {
+        let option = format!("--sparse-version={version}");
+        let (sparse, length) = image("tar", &["--sparse", &option]);
+        assert!(length < whole / 10, "the archive is sparse");
+        assert!(plain == sparse, "version {version}");
+    }
+    if have("bsdtar") {
+        let (sparse, length) = image("bsdtar", &[]);
+        assert!(length < whole / 10, "the archive is sparse");
+        assert!(plain == sparse, "bsdtar");
+    }
+}
+
+#[test]
+fn sparse_maps_that_make_no_sense_are_refused() {
+    let taken = |records: &[(&str, &str)], data: &[u8]| {
+        take(|tar| {
+            let records = records.iter().map(|(key, value)| (*key, value.as_bytes()));
+            tar.append_pax_extensions(records).unwrap();
+            let entry = header(tar::EntryType::Regular, b"file", data.len() as u64);
+            tar.append(&entry, data).unwrap();
+        })
+    };
+    let sized = ("GNU.sparse.size", "10");
+    let map = |text| ("GNU.sparse.map", text);
+    taken(&[sized, map("0,3,6,0,6,1")], b"abcd").unwrap();
+    taken(&[sized], b"").unwrap();
+    for bad in [
+        &[map("0,4")][..],
+        &[sized, map("0,3")],
+        &[sized, map("0,5")],
+        &[sized, map("0,3,6")],
+        &[sized, map("3,1,0,3")],
+        &[sized, map("0,2,1,2")],
+        &[sized, map("7,4")],
+        &[sized, map("0,x")],
+        &[sized, map("0,+4")],
+        &[sized, map("18446744073709551615,4")],
+        &[("GNU.sparse.size", "18446744073709551616"), map("0,4")],
+        &[
+            sized,
+            ("GNU.sparse.numbytes", "4"),
+            ("GNU.sparse.offset", "0"),
+        ],
+        &[
+            sized,
+            ("GNU.sparse.offset", "0"),
+            ("GNU.sparse.offset", "4"),
+        ],
+        &[sized, ("GNU.sparse.new", "1")],
+        &[sized, ("GNU.sparse.major", "1")],
+    ] {
+        let error = taken(bad, b"abcd").unwrap_err();
+        assert!(error.to_string().contains("sparse map of file"), "{error}");
+    }
+    // Version 1.0: a block of lines, then the data.
+    let one = [("GNU.sparse.major", "1"), ("GNU.sparse.realsize", "10")];
+    let block = |lines: &str| [lines.as_bytes(), &vec![0; 512 - lines.len()], b"abcd"].concat();
+    taken(&one, &block("2\n0\n3\n9\n1\n")).unwrap();
+    for bad in [
+        "1\n0\n3\n",
+        "2\n0\n4\n",
+        "x\n",
+        "\n",
+        "99999999999999999999999\n",
+    ] {
+        let error = taken(&one, &block(bad)).unwrap_err();
+        assert!(error.to_string().contains("sparse map of file"), "{error}");
+    }
+    // A file beyond what ext4 can hold is an error of the image.
+    let vast = [("GNU.sparse.size", "9223372036854775807"), map("0,4")];
+    let error = taken(&vast, b"abcd").unwrap_err();
+    assert!(matches!(error, SourceError::Image(_)), "{error}");
+}
+
 fn take(build: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Result<(), SourceError> {
     let mut builder = tar::Builder::new(Vec::new());
     build(&mut builder);

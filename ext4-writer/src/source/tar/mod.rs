@@ -1,9 +1,12 @@
 //! A tree from a tar stream: ustar, GNU and PAX headers.
 
+mod sparse;
+
 use std::io::{self, Read};
 
 use tar::{Archive, Entry, EntryType};
 
+use self::sparse::Sparse;
 use super::{SourceError, io_error, shown};
 use crate::content::Content;
 use crate::device::Device;
@@ -16,8 +19,9 @@ use crate::tree::{FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, Tre
 /// the archive. A later entry of a name replaces an earlier one, but a directory keeps what is in it. Parents that the archive
 /// lacks become directories of root with mode 0755 and time 0. All four times are the time of modification.
 ///
-/// Sparse files in PAX format and access control lists in text form (`SCHILY.acl.*`, from `tar --acls`) are refused, not
-/// dropped. Sparse files in GNU format and lists as attributes (`SCHILY.xattr.system.posix_acl_access`) are taken.
+/// Sparse files are taken in GNU and in PAX format. Access control lists are taken as attributes
+/// (`SCHILY.xattr.system.posix_acl_access`); in text form (`SCHILY.acl.*`, from `tar --acls`) they name users of the machine
+/// that wrote them, and are refused, not dropped.
 ///
 /// # Errors
 /// Where the stream ends early or is malformed, an entry climbs out of the tree or passes through what is no
@@ -63,6 +67,7 @@ pub fn read_tar<D: Device, R: Read>(
 struct Extensions {
     modified: Option<Timestamp>,
     xattrs: Xattrs,
+    sparse: Option<Sparse>,
 }
 
 struct Reader<'a, D: Device> {
@@ -72,10 +77,14 @@ struct Reader<'a, D: Device> {
 
 impl<D: Device> Reader<'_, D> {
     fn take<R: Read>(&mut self, mut entry: Entry<'_, R>) -> Result<(), SourceError> {
-        let path = entry.path_bytes().into_owned();
-        let parts = parts(&path)?;
+        let mut path = entry.path_bytes().into_owned();
         let extensions = extensions(&mut entry, &path)?;
-        let metadata = metadata(&entry, extensions, &path)?;
+        let mut sparse = extensions.sparse;
+        if let Some(name) = sparse.as_mut().and_then(|sparse| sparse.name.take()) {
+            path = name.into();
+        }
+        let parts = parts(&path)?;
+        let metadata = metadata(&entry, extensions.modified, extensions.xattrs, &path)?;
         let Some((name, parents)) = parts.split_last() else {
             let root = self.tree.root();
             return Ok(self.tree.set_metadata(root, metadata)?);
@@ -90,7 +99,10 @@ impl<D: Device> Reader<'_, D> {
         }
         let kind = match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                FileKind::File(self.store(&mut entry, &path)?)
+                FileKind::File(match sparse {
+                    Some(sparse) => self.store_sparse(&mut entry, sparse, &path)?,
+                    None => self.store(&mut entry, &path)?,
+                })
             }
             EntryType::Symlink => {
                 let target = entry.link_name_bytes().unwrap_or_default().into_owned();
@@ -186,20 +198,53 @@ impl<D: Device> Reader<'_, D> {
         entry: &mut Entry<'_, R>,
         path: &[u8],
     ) -> Result<Content, SourceError> {
-        let mut left = entry.size();
-        self.image.begin_content(left)?;
+        let size = entry.size();
+        self.image.begin_content(size)?;
+        self.copy(entry, size, path)?;
+        Ok(self.image.end_content()?)
+    }
+
+    fn store_sparse<R: Read>(
+        &mut self,
+        entry: &mut Entry<'_, R>,
+        sparse: Sparse,
+        path: &[u8],
+    ) -> Result<Content, SourceError> {
+        let map = sparse
+            .map(entry.size(), entry)
+            .map_err(|error| io_error("read sparse map of", path, error))?;
+        self.image.begin_content(map.size)?;
+        let mut end = 0;
+        for piece in map.pieces {
+            self.image.skip_content(piece.offset - end)?;
+            self.copy(entry, piece.length, path)?;
+            end = piece.offset + piece.length;
+        }
+        self.image.skip_content(map.size - end)?;
+        Ok(self.image.end_content()?)
+    }
+
+    /// Appends the next bytes of an entry to the content that is being stored.
+    fn copy<R: Read>(
+        &mut self,
+        entry: &mut Entry<'_, R>,
+        length: u64,
+        path: &[u8],
+    ) -> Result<(), SourceError> {
+        let mut left = length;
         let mut buffer = vec![0; left.min(256 * 1024) as usize];
         while left > 0 {
+            let wanted = left.min(buffer.len() as u64) as usize;
             let count = entry
-                .read(&mut buffer)
+                .read(&mut buffer[..wanted])
                 .map_err(|error| io_error("read", path, error))?;
             if count == 0 {
                 return Err(io_error("read", path, io::ErrorKind::UnexpectedEof));
             }
             self.image.write_content(&buffer[..count])?;
-            left = left.saturating_sub(count as u64);
+            left -= count as u64;
         }
-        Ok(self.image.end_content()?)
+        Ok(())
     }
 }
 
@@ -234,15 +279,15 @@ fn extensions<R: Read>(entry: &mut Entry<'_, R>, path: &[u8]) -> Result<Extensio
         } else if key == b"mtime" {
             let malformed = || io_error("read time of", path, io::ErrorKind::InvalidData);
             out.modified = Some(decimal_time(record.value_bytes()).ok_or_else(malformed)?);
-        } else if key.starts_with(b"GNU.sparse.") || key.starts_with(b"SCHILY.acl.") {
-            let what = match key.starts_with(b"GNU") {
-                true => "sparse in PAX format",
-                false => "given an access control list in text form",
-            };
-            let what = what.to_owned();
+        } else if let Some(key) = key.strip_prefix(sparse::PREFIX) {
+            out.sparse
+                .get_or_insert_default()
+                .take(key, record.value_bytes())
+                .map_err(|error| io_error("read sparse map of", path, error))?;
+        } else if key.starts_with(b"SCHILY.acl.") {
             return Err(SourceError::Unsupported {
                 path: shown(path),
-                what,
+                what: "given an access control list in text form".into(),
             });
         }
     }
@@ -280,7 +325,8 @@ fn decimal_time(text: &[u8]) -> Option<Timestamp> {
 
 fn metadata<R: Read>(
     entry: &Entry<'_, R>,
-    extensions: Extensions,
+    modified: Option<Timestamp>,
+    xattrs: Xattrs,
     path: &[u8],
 ) -> Result<Metadata, SourceError> {
     let header = entry.header();
@@ -289,7 +335,7 @@ fn metadata<R: Read>(
     let uid = header.uid().and_then(id).map_err(failed)?;
     let gid = header.gid().and_then(id).map_err(failed)?;
     let mode = (header.mode().map_err(failed)? & 0o7777) as u16;
-    let time = match extensions.modified {
+    let time = match modified {
         Some(time) => time,
         // Base-256 fields hold negative times in two's complement.
         None => Timestamp::new(header.mtime().map_err(failed)? as i64, 0),
@@ -297,7 +343,7 @@ fn metadata<R: Read>(
     Ok(Metadata {
         uid,
         gid,
-        xattrs: extensions.xattrs,
+        xattrs,
         ..Metadata::new(mode, time)
     })
 }
