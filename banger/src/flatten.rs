@@ -38,6 +38,8 @@ pub struct Options {
     pub profile: Profile,
     /// Whether SELinux labels are left out.
     pub skip_selinux: bool,
+    /// Whether character and block devices are left out.
+    pub skip_devices: bool,
     /// Bounds on what the image may make of itself.
     pub limits: Limits,
 }
@@ -191,7 +193,7 @@ fn finish(
         stored_bytes,
         ..
     } = flattened;
-    let tree = ext4_tree(rootfs).map_err(|error| {
+    let tree = ext4_tree(rootfs, options.skip_devices).map_err(|error| {
         Error::new(
             ErrorKind::Integrity,
             "the image does not fit an ext4 filesystem",

@@ -88,6 +88,53 @@ fn the_text_summary_has_what_a_person_wants() {
     assert_eq!(quiet.1, "");
 }
 
+#[test]
+fn devices_stay_out_and_expanded_layers_are_bounded_where_asked_for() {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, kind) in [
+        ("dev/null", tar::EntryType::Char),
+        ("dev/vda", tar::EntryType::Block),
+        ("dev/log", tar::EntryType::Fifo),
+    ] {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_device_major(1).unwrap();
+        header.set_device_minor(3).unwrap();
+        header.set_size(0);
+        tar.append_data(&mut header, path, &[][..]).unwrap();
+    }
+    let tar = tar.into_inner().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut layout = Layout::new(&folder.path().join("layout"));
+    layout.plain_layer(&tar);
+    let source = layout.finish();
+    let listing = |name: &str, options: &[&str]| {
+        let output = folder.path().join(name);
+        run(flatten(&source, &output).args(options), 0);
+        assert_clean(&output);
+        let mut debugfs = Command::new("/sbin/debugfs");
+        run(debugfs.args(["-R", "ls -p /dev"]).arg(&output), 0).0
+    };
+    let whole = tar.len().to_string();
+    let all = listing("all", &["--max-size", &whole]);
+    assert!(
+        all.contains("/null/") && all.contains("/vda/") && all.contains("/log/"),
+        "{all}"
+    );
+    let nodev = listing("nodev", &["--nodev"]);
+    assert!(
+        !nodev.contains("/null/") && !nodev.contains("/vda/"),
+        "{nodev}"
+    );
+    assert!(nodev.contains("/log/"), "{nodev}");
+
+    let output = folder.path().join("bounded");
+    let less = (tar.len() - 1).to_string();
+    let (_, stderr) = run(flatten(&source, &output).args(["--max-size", &less]), 7);
+    assert!(stderr.contains(&format!("limit {less}")), "{stderr}");
+    assert!(!output.exists());
+}
+
 /// What a layer says and was passed over, changed or may surprise is told in lines and in the document.
 #[test]
 fn warnings_are_told_with_their_layer() {

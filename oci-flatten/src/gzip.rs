@@ -103,9 +103,13 @@ impl Members {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
 
+    use flate2::bufread::MultiGzDecoder;
     use flate2::{Compression, Crc, GzBuilder};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::{option, sample::Index};
     use tokio::io::AsyncReadExt;
 
     use super::*;
@@ -159,6 +163,80 @@ mod tests {
             let mut bad = good.clone();
             bad[FLAGS] |= 1 << bit;
             assert!(decoded(&bad).await.is_err(), "flag {bit}");
+        }
+    }
+
+    /// Gives what is in `bytes` in pieces of the sizes in `pieces`, again and again.
+    struct Pieces<'a> {
+        bytes: &'a [u8],
+        pieces: std::iter::Cycle<std::slice::Iter<'a, usize>>,
+        shown: usize,
+    }
+
+    impl AsyncBufRead for Pieces<'_> {
+        fn poll_fill_buf(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+            let this = self.get_mut();
+            if this.shown == 0 {
+                this.shown = this.bytes.len().min(*this.pieces.next().unwrap_or(&1));
+            }
+            Poll::Ready(Ok(&this.bytes[..this.shown]))
+        }
+
+        fn consume(self: Pin<&mut Self>, amount: usize) {
+            let this = self.get_mut();
+            this.shown -= amount;
+            this.bytes = &this.bytes[amount..];
+        }
+    }
+
+    impl AsyncRead for Pieces<'_> {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            out: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            crate::decode::poll_read_buffered(self, cx, out)
+        }
+    }
+
+    proptest! {
+        /// Whole or damaged, in whatever pieces it comes and into whatever room it goes.
+        #[test]
+        fn agrees_with_the_blocking_decoder(
+            contents in vec((vec(0..4_u8, 0..3000), 0..=9_u32), 1..4),
+            pieces in vec(1..700_usize, 1..9),
+            room in 1..5000_usize,
+            damage in option::of((any::<Index>(), 0..8)),
+        ) {
+            let mut bytes = Vec::new();
+            for (content, level) in contents {
+                let mut encoder = GzBuilder::new().write(bytes, Compression::new(level));
+                encoder.write_all(&content).unwrap();
+                bytes = encoder.finish().unwrap();
+            }
+            if let Some((place, bit)) = damage {
+                let place = place.index(bytes.len());
+                bytes[place] ^= 1_u8 << bit;
+            }
+            let mut theirs = Vec::new();
+            let their_outcome = MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut theirs);
+            let pieces = Pieces { bytes: &bytes, pieces: pieces.iter().cycle(), shown: 0 };
+            let mut decoder = GzipDecoder::new(pieces);
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (ours, our_outcome) = runtime.block_on(async {
+                let (mut ours, mut buffer) = (Vec::new(), vec![0; room]);
+                loop {
+                    match decoder.read(&mut buffer).await {
+                        Ok(0) => return (ours, Ok(())),
+                        Ok(count) => ours.extend_from_slice(&buffer[..count]),
+                        Err(error) => return (ours, Err(error)),
+                    }
+                }
+            });
+            prop_assert_eq!(our_outcome.is_ok(), their_outcome.is_ok(), "{:?} {:?}", our_outcome, their_outcome);
+            if our_outcome.is_ok() {
+                prop_assert_eq!(ours, theirs);
+            }
         }
     }
 }

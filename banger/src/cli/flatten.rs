@@ -48,6 +48,9 @@ pub(super) struct Arguments {
     /// Leave SELinux labels out
     #[arg(long)]
     no_selinux_xattr: bool,
+    /// Leave device nodes out
+    #[arg(long)]
+    nodev: bool,
     /// Replace an existing output file
     #[arg(long)]
     force: bool,
@@ -87,6 +90,7 @@ impl Arguments {
             label: self.label,
             profile,
             skip_selinux: self.no_selinux_xattr,
+            skip_devices: self.nodev,
             limits: sources.limits.clone(),
         };
         let sync = !self.no_fsync;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use banger::Error;
 use banger::config::Config;
 use banger::operation::SourceParameters;
+use banger::size::parse_size;
 use banger::source::SourceOptions;
 use clap::ValueEnum;
 use oci_flatten::platform::Platform;
@@ -19,6 +20,9 @@ pub(super) struct SourceArguments {
     /// Platform to choose from an index, as OS/ARCH[/VARIANT] [default: Linux on this machine's architecture]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
+    /// Refuse an image whose layers expand to more [default: 64 GiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_size: Option<u64>,
     /// When to ask the registry what a tag stands for
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Pull::Always, help_heading = REGISTRY)]
     pull: Pull,
@@ -54,6 +58,7 @@ impl SourceArguments {
         SourceParameters {
             reference: self.source,
             platform: self.platform.map(|platform| platform.to_string()),
+            max_size_bytes: self.max_size,
             pull: match self.pull {
                 Pull::Always => banger::operation::Pull::Always,
                 Pull::Missing => banger::operation::Pull::Missing,

@@ -17,8 +17,11 @@ pub(super) enum ConvertError {
     Xattr(#[from] XattrError),
 }
 
-/// Moves the tree over, directory by directory; hard links stay names of one file.
-pub(super) fn ext4_tree(mut rootfs: Rootfs<Content>) -> Result<FileTree<Content>, ConvertError> {
+/// Moves the tree over, directory by directory, devices only where they are wanted; hard links stay names of one file.
+pub(super) fn ext4_tree(
+    mut rootfs: Rootfs<Content>,
+    skip_devices: bool,
+) -> Result<FileTree<Content>, ConvertError> {
     let root = rootfs.root();
     let mut tree = FileTree::new(metadata(rootfs.node(root).metadata)?)?;
     let mut linked: HashMap<NodeId, ext4_writer::NodeId> = HashMap::new();
@@ -36,6 +39,7 @@ pub(super) fn ext4_tree(mut rootfs: Rootfs<Content>) -> Result<FileTree<Content>
                 NodeKind::File { .. } => FileKind::File(content),
                 NodeKind::Directory => FileKind::Directory,
                 NodeKind::Symlink(target) => FileKind::Symlink(target.into()),
+                NodeKind::CharDevice(_) | NodeKind::BlockDevice(_) if skip_devices => continue,
                 NodeKind::CharDevice(number) => FileKind::CharacterDevice {
                     major: number.major(),
                     minor: number.minor(),

@@ -74,6 +74,7 @@ impl Pipeline {
         });
         let options = flatten::Options {
             size: request.size,
+            skip_devices: request.skip_devices,
             limits: source_options.limits.clone(),
             ..flatten::Options::default()
         };

@@ -86,6 +86,8 @@ pub struct FlattenRequest<'a> {
     pub platform: &'a Platform,
     /// The size of the filesystem in bytes, where the user named one.
     pub size: Option<u64>,
+    /// Whether character and block devices are left out.
+    pub skip_devices: bool,
     /// The file to make, in a directory that exists.
     pub output: &'a Path,
 }
@@ -144,6 +146,8 @@ pub struct PullRequest {
     pub kernel: KernelRequest,
     /// The size of the filesystem in bytes, where it is not to follow the content.
     pub size: Option<u64>,
+    /// Whether character and block devices are left out.
+    pub skip_devices: bool,
     /// The platform to choose where there is a choice.
     pub platform: Platform,
     /// Packages metadata.
@@ -159,6 +163,7 @@ impl PullRequest {
             name: None,
             kernel: KernelRequest::default(),
             size: None,
+            skip_devices: false,
             platform: Platform::linux_here(),
             packages: PackagesRequest::default(),
         }
@@ -195,6 +200,7 @@ pub fn pull(
             source: &request.source,
             platform: &request.platform,
             size: request.size,
+            skip_devices: request.skip_devices,
             output: &rootfs,
         },
         observer,

@@ -28,6 +28,9 @@ pub struct ImagePull {
     /// Size of the filesystem in bytes; 1.25 × content and at least 1 GiB where none is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
+    /// Leave character and block devices out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip_devices: bool,
     /// File that lists the packages, in place of the package database in the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packages_path: Option<PathBuf>,
@@ -57,6 +60,7 @@ impl Operation for ImagePull {
             name: self.name,
             kernel: self.kernel.request(),
             size: self.size_bytes,
+            skip_devices: self.skip_devices,
             platform: options.platform.clone(),
             packages: PackagesRequest {
                 list: self.packages_path,

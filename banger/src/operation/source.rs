@@ -26,6 +26,9 @@ pub struct SourceParameters {
     /// where none is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
+    /// Bytes that the layers may expand to; 64 GiB where none are given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_size_bytes: Option<u64>,
     /// When to ask the registry what a tag stands for.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pull: Pull,
@@ -79,6 +82,9 @@ impl SourceParameters {
         };
         if let Some(platform) = &self.platform {
             options.platform = platform.parse::<Platform>()?;
+        }
+        if let Some(limit) = self.max_size_bytes {
+            options.limits.expanded_bytes = limit;
         }
         if let SourceName::Registry(_) = name {
             options.registry = Some(self.registry_access(config()?));

@@ -237,6 +237,7 @@ fn images(pair: &Pair) {
         3,
     );
     pair.run(&format!("image pull {SAMPLE} --name two --size 64K"), 8);
+    pair.run(&format!("image pull {SAMPLE} --name two --max-size 1K"), 7);
     pair.run(
         &format!("image pull {SAMPLE} --name x --kernel-ref cloud --kernel vmlinux"),
         2,
@@ -247,7 +248,7 @@ fn images(pair: &Pair) {
     pair.run("image pull 127.0.0.1:1/a/b --name two -q", 6);
     pair.run("image pull 127.0.0.1:1/a/b --name two --offline", 3);
     let with_packages =
-        format!("image pull {SAMPLE} --name two --packages packages --feature docker");
+        format!("image pull {SAMPLE} --name two --packages packages --feature docker --nodev");
     pair.run(&format!("{with_packages} --progress json"), 0);
     pair.run(
         "image register --name disk --rootfs disk --kernel @/vmlinux --work-seed seed",

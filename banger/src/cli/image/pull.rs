@@ -28,6 +28,9 @@ pub(super) struct Arguments {
     /// Size of the filesystem, such as 4G [default: 1.25 × content, at least 1 GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     size: Option<u64>,
+    /// Leave device nodes out
+    #[arg(long)]
+    nodev: bool,
     /// File that lists the packages, in place of the package database in the image
     #[arg(long, value_name = "FILE")]
     packages: Option<PathBuf>,
@@ -49,6 +52,7 @@ impl Arguments {
             source: self.source.parameters().with_absolute_paths()?,
             name: self.name,
             size_bytes: self.size,
+            skip_devices: self.nodev,
             packages_path: absolute_option(self.packages)?,
             features: self.features,
             kernel: self.kernel.parameters()?,
