@@ -1,11 +1,12 @@
-//! What takes minutes under emulation: a guest grows its mounted root filesystem, and seals a file by fs-verity.
+//! What takes minutes under emulation: a guest grows its mounted root filesystem, seals a file by fs-verity, and has a directory that
+//! ignores case.
 //!
 //! `cargo test -p banger-tests --test slow_guest`
 
 use std::process::Command;
 
 use banger_tests::guest::run_in_guest;
-use banger_tests::{flatten_layout, sample_image, succeed, tool};
+use banger_tests::{flatten_layout, repository, sample_image, succeed, tool};
 use ext4_writer::{
     Features, FileDevice, FileKind, FileTree, FormatOptions, ImageWriter, Metadata, SizeRule,
     Timestamp,
@@ -94,4 +95,46 @@ fn a_guest_seals_a_file_and_keeps_names_by_case() {
         600,
     );
     assert!(console.contains("sha256:"), "{console}");
+}
+
+#[test]
+fn a_directory_that_ignores_case_is_refused_in_a_guest() {
+    let tools = ["qemu-system-x86_64", "mke2fs", "chattr", "cpio", "ldd"];
+    if !tools.iter().all(|name| tool(name)) {
+        return;
+    }
+    succeed(
+        Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "ext4-writer"])
+            .args(["--example", "mkfs"])
+            .current_dir(repository()),
+    );
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    let work = tempfile::tempdir().unwrap();
+    let mkfs = work.path().join("mkfs");
+    std::fs::copy(profile.join("examples/mkfs"), &mkfs).unwrap();
+    let image = work.path().join("casefold.ext4");
+    let mut mke2fs = Command::new("/sbin/mke2fs");
+    mke2fs.args(["-q", "-t", "ext4", "-O", "casefold"]);
+    succeed(mke2fs.arg(&image).arg("64M"));
+    let script = format!(
+        "mkfs={}\n\
+         mount -t ext4 /dev/nvme0n1 /mnt\n\
+         mkdir -p /mnt/tree/exact /mnt/tree/folded\n\
+         $mkfs /mnt/tree /mnt/before.ext4\n\
+         chattr +F /mnt/tree/folded\n\
+         echo same >/mnt/tree/folded/Name\n\
+         test $(cat /mnt/tree/folded/NAME) = same\n\
+         if $mkfs /mnt/tree /mnt/after.ext4 2>/mnt/error; then exit 1; fi\n\
+         cat /mnt/error",
+        mkfs.display()
+    );
+    let mkfs = mkfs.display().to_string();
+    let console = run_in_guest(&image, &[&mkfs, "/usr/bin/chattr"], &script, 600);
+    assert!(
+        console.contains("a directory that ignores case"),
+        "{console}"
+    );
+    assert!(console.contains("folded"), "{console}");
 }
