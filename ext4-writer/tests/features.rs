@@ -307,6 +307,50 @@ fn quotas_count_what_everybody_has() {
 }
 
 #[test]
+fn every_owner_of_a_long_value_pays_for_it() {
+    for block_size in [BlockSize::B1024, BlockSize::B4096] {
+        let mut image = Image::new(FormatOptions {
+            block_size,
+            ..with(Features::QUOTA | Features::PROJECT | Features::EA_INODE)
+        });
+        let root = image.root();
+        // More owners than one block can have, so that there are several blocks with the same values.
+        for n in 0..2100_u32 {
+            let kind = FileKind::File(image.content(b"small"));
+            let mut xattrs = Xattrs::new();
+            let values = n % 3;
+            for value in 0..values {
+                let name = format!("user.long-{value}");
+                xattrs
+                    .insert(name.as_bytes(), &noise(7, 9000 + 5000 * value as usize))
+                    .unwrap();
+            }
+            let metadata = Metadata {
+                uid: n % 5,
+                gid: n,
+                xattrs,
+                ..file()
+            };
+            image
+                .tree
+                .insert(root, n.to_string().as_bytes(), kind, metadata)
+                .unwrap();
+        }
+        let (image, _) = image.finish();
+        check_primary(image.path());
+        let listed = debugfs(image.path(), "get_quota group 2");
+        let inodes = listed
+            .lines()
+            .last()
+            .unwrap()
+            .split_whitespace()
+            .nth(4)
+            .unwrap();
+        assert_eq!(inodes, "3", "the file and two values: {listed}");
+    }
+}
+
+#[test]
 fn projects_need_their_feature() {
     let mut image = Image::new(with(Features::empty()));
     let root = image.root();

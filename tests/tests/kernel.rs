@@ -134,11 +134,11 @@ fn user_mode_linux_keeps_the_quotas_of_an_image() {
     assert!(listed.contains("12"), "{listed}");
 }
 
-/// An image with quota files, and files of many owners and projects.
+/// An image with quota files, and files of many owners and projects, some with an attribute in an inode of its own.
 fn with_quotas(path: &Path) {
     use ext4_writer::{
         Features, FileDevice, FileKind, FileTree, FormatOptions, ImageWriter, Metadata, SizeRule,
-        Timestamp,
+        Timestamp, Xattrs,
     };
     let file = fs::File::options()
         .read(true)
@@ -147,7 +147,7 @@ fn with_quotas(path: &Path) {
         .open(path)
         .unwrap();
     let options = FormatOptions {
-        features: Features::default() | Features::QUOTA | Features::PROJECT,
+        features: Features::default() | Features::QUOTA | Features::PROJECT | Features::EA_INODE,
         size: SizeRule::AtLeast(64 << 20),
         ..FormatOptions::default()
     };
@@ -158,9 +158,15 @@ fn with_quotas(path: &Path) {
         writer.begin_content(0).unwrap();
         writer.write_content(&vec![7; n as usize * 50]).unwrap();
         let kind = FileKind::File(writer.end_content().unwrap());
+        let mut xattrs = Xattrs::new();
+        if n % 10 == 7 {
+            // In an inode that many share, and that each pays for.
+            xattrs.insert(b"user.long", &[8; 20_000]).unwrap();
+        }
         let metadata = Metadata {
             uid: n % 20,
             gid: n % 3,
+            xattrs,
             ..Metadata::new(0o644, time)
         };
         let name = format!("file-{n}");

@@ -139,13 +139,16 @@ impl Encoder<'_> {
         let side = of_node(source, inode, node, &mut self.side);
         let mut fields = node_fields(source, id, node, side.as_ref());
         let mut raw = Inode::new_zeroed();
-        if node.xattrs != XattrSetId(0) {
-            self.count_xattrs(node.xattrs, &mut fields, &mut raw);
-        }
+        let values = match node.xattrs {
+            XattrSetId(0) => 0,
+            set => self.count_xattrs(set, &mut fields, &mut raw),
+        };
         let project = source.tree.project(id);
         if source.options.features.contains(Features::QUOTA) {
             let bytes = fields.blocks * u64::from(source.plan.shape().block_size);
-            self.usages.count([node.uid, node.gid, project], bytes);
+            let ids = [node.uid, node.gid, project];
+            // Every owner of a shared value pays for it as if it were alone.
+            self.usages.count(ids, 1 + values, bytes);
         }
         raw.projid = project.into();
         set_owner(&mut raw, node.uid, node.gid);
@@ -160,22 +163,21 @@ impl Encoder<'_> {
         record
     }
 
-    /// Notes the block of a set of attributes, and counts what it adds to the owner.
-    fn count_xattrs(&mut self, id: XattrSetId, fields: &mut Fields, raw: &mut Inode) {
+    /// Notes the block of a set of attributes, and counts what it adds to the owner; returns how many values have inodes of
+    /// their own.
+    fn count_xattrs(&mut self, id: XattrSetId, fields: &mut Fields, raw: &mut Inode) -> u64 {
+        let mut values = 0;
         let users = &mut self.users[id.0 as usize - 1];
         if let Some(block) = block_of(self.source, id, *users) {
             raw.file_acl_lo = block.low().into();
             raw.file_acl_high = (block.high() as u16).into();
-            let values = self
-                .source
-                .plan
-                .census
-                .xattrs
-                .set(id)
-                .map_or(0, |set| set.value_blocks);
-            fields.blocks += 1 + values;
+            if let Some(set) = self.source.plan.census.xattrs.set(id) {
+                fields.blocks += 1 + set.value_blocks;
+                values = set.values();
+            }
         }
         *users += 1;
+        values
     }
 
     pub(super) fn record(&self, raw: &mut Inode, fields: &Fields) -> Vec<u8> {

@@ -24,12 +24,12 @@ struct Usage {
 pub(super) struct Usages([BTreeMap<u32, Usage>; 3]);
 
 impl Usages {
-    /// Counts an inode for its user, group and project.
-    pub(super) fn count(&mut self, ids: [u32; 3], bytes: u64) {
+    /// Counts inodes for a user, a group and a project.
+    pub(super) fn count(&mut self, ids: [u32; 3], inodes: u64, bytes: u64) {
         for (usages, id) in self.0.iter_mut().zip(ids) {
             let usage = usages.entry(id).or_default();
             usage.bytes += bytes;
-            usage.inodes += 1;
+            usage.inodes += inodes;
         }
     }
 }

@@ -172,7 +172,7 @@ const NEEDS: [(Features, Features, &str, &str); 2] = [
 ];
 
 /// Features that are not to be on together.
-const EXCLUDES: [(Features, Features, &str, &str); 3] = [
+const EXCLUDES: [(Features, Features, &str, &str); 2] = [
     (
         Features::META_BG,
         Features::RESIZE_INODE,
@@ -185,8 +185,6 @@ const EXCLUDES: [(Features, Features, &str, &str); 3] = [
         "sparse_super2",
         "sparse_super",
     ),
-    // What shared attribute values cost each owner has no agreed count.
-    (Features::QUOTA, Features::EA_INODE, "quota", "ea_inode"),
 ];
 
 pub(super) fn check(options: &FormatOptions) -> Result<(), OptionsError> {

@@ -46,6 +46,15 @@ pub(crate) struct SetPlan {
 }
 
 impl SetPlan {
+    /// Values that lie in inodes of their own.
+    pub(crate) fn values(&self) -> u64 {
+        let values = self
+            .homes
+            .iter()
+            .filter(|home| matches!(home, Home::Value(_)));
+        values.count() as u64
+    }
+
     /// Files that share the `index`th block of the set.
     pub(crate) fn shares(&self, index: u32) -> u32 {
         (self.users - index * MAX_SHARES).min(MAX_SHARES)

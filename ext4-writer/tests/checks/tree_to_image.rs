@@ -130,7 +130,7 @@ fn features(bits: Bits, more: Bits, rare: Bits) -> Features {
     features.set(Features::SPARSE_SUPER, !more.has(5));
     features.set(Features::SPARSE_SUPER2, more.has(5));
     features.set(Features::INLINE_DATA, rare.has(0) && !small_inodes);
-    features.set(Features::EA_INODE, rare.has(1) && !more.has(2));
+    features.set(Features::EA_INODE, rare.has(1));
     features.set(Features::META_BG, rare.has(2) && bits.has(0));
     features.set(Features::LARGE_DIR, rare.has(3) && !bits.has(3));
     features

@@ -210,9 +210,6 @@ fn features(bits: u32, inode_size: InodeSize, journal: bool) -> Features {
     if !journal {
         features.remove(Features::ORPHAN_FILE);
     }
-    if features.contains(Features::QUOTA) {
-        features.remove(Features::EA_INODE);
-    }
     if inode_size == InodeSize::B128 {
         features.remove(Features::INLINE_DATA | Features::PROJECT);
     }
