@@ -6,13 +6,15 @@
 mod common;
 #[path = "checks/seeds.rs"]
 mod seeds;
+#[path = "checks/tar_to_image.rs"]
+mod tar_to_image;
 #[path = "checks/tree_to_image.rs"]
 mod tree_to_image;
 
 use std::path::Path;
 
-fn replay(name: &str, program: &[u8]) {
-    let checked = std::panic::catch_unwind(|| tree_to_image::check(program));
+fn replay(name: &str, bytes: &[u8], check: fn(&[u8]) -> Option<Vec<u8>>) {
+    let checked = std::panic::catch_unwind(|| check(bytes));
     let Some(bytes) = checked.unwrap_or_else(|_| panic!("{name} fails")) else {
         return;
     };
@@ -24,15 +26,22 @@ fn replay(name: &str, program: &[u8]) {
 #[test]
 fn seeds_pass() {
     for (name, program) in seeds::of("tree_to_image") {
-        replay(&name, &program);
+        replay(&name, &program, tree_to_image::check);
     }
 }
 
 #[test]
 fn findings_stay_fixed() {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checks/findings/tree_to_image");
-    for entry in std::fs::read_dir(place).unwrap() {
-        let path = entry.unwrap().path();
-        replay(&path.display().to_string(), &std::fs::read(&path).unwrap());
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checks/findings");
+    let checks: [(&str, fn(&[u8]) -> Option<Vec<u8>>); 2] = [
+        ("tree_to_image", tree_to_image::check),
+        ("tar_to_image", tar_to_image::check),
+    ];
+    for (target, check) in checks {
+        for entry in std::fs::read_dir(place.join(target)).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            replay(&path.display().to_string(), &bytes, check);
+        }
     }
 }

@@ -13,8 +13,8 @@ use std::path::Path;
 
 use common::*;
 use ext4_writer::{
-    Device, DirectoryOptions, FileDevice, FileType, FormatOptions, ImageWriter, JournalRule,
-    MemoryDevice, SizeRule, SourceError, read_directory, read_tar,
+    Content, Device, DirectoryOptions, FileDevice, FileTree, FileType, FormatOptions, ImageWriter,
+    JournalRule, MemoryDevice, SizeRule, SourceError, read_directory, read_tar,
 };
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
@@ -50,7 +50,7 @@ fn plant(top: &Path) {
         rustix::fs::utimensat(fifo, top.join(name), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
     }
     let flags = rustix::fs::XattrFlags::empty();
-    if rustix::fs::setxattr(top.join("body"), "user.note", b"text", flags).is_err() {
+    if rustix::fs::setxattr(top.join("body"), "user.note", b"text\n12 size=99\n", flags).is_err() {
         fs::write(top.join("no-xattrs-here"), "").unwrap();
     }
 }
@@ -365,6 +365,57 @@ fn a_tar_of_gnu_tar_is_taken_exactly() {
     }
 }
 
+/// Numbers without names, so that GNU tar has them in its text.
+#[test]
+fn access_lists_in_text_are_those_of_the_host() {
+    if !(have("tar") && have("bsdtar") && have("setfacl") && have("getfacl")) {
+        return;
+    }
+    let host = tempfile::tempdir().unwrap();
+    let top = host.path().to_str().unwrap();
+    for name in ["listed", "plain"] {
+        fs::write(host.path().join(name), "").unwrap();
+    }
+    for name in ["both", "inherits"] {
+        fs::create_dir(host.path().join(name)).unwrap();
+    }
+    for (list, name) in [
+        ("u:70001:rw,u:70002:-,g:70003:rwx", "listed"),
+        ("u:70001:x,d:u:70001:rx,d:g:70004:w", "both"),
+        ("d:u::rwx,d:g::rx,d:o::-", "inherits"),
+    ] {
+        let path = host.path().join(name);
+        let arguments = ["-m", list, path.to_str().unwrap()];
+        if !run("setfacl", &arguments).status.success() {
+            // The host's filesystem has no lists.
+            return;
+        }
+    }
+    for program in ["tar", "bsdtar"] {
+        let arguments = ["--acls", "--format=pax", "-C", top, "-cf", "-", "."];
+        let output = run(program, &arguments);
+        assert!(output.status.success(), "{}", text(&output));
+        let image = tempfile::NamedTempFile::new().unwrap();
+        let device = FileDevice::unsynced(image.reopen().unwrap());
+        let mut writer = ImageWriter::new(device, options()).unwrap();
+        let tree = read_tar(&mut writer, output.stdout.as_slice()).unwrap();
+        writer.finish(tree).unwrap();
+        check(image.path());
+        let Some(mount) = mount::mount(image.path(), "ro") else {
+            return;
+        };
+        for name in ["listed", "plain", "both", "inherits"] {
+            let shown = |path: &Path| {
+                let output = run("getfacl", &["-ncpE".as_ref(), path.as_os_str()]);
+                assert!(output.status.success(), "{}", text(&output));
+                text(&output)
+            };
+            let (ours, theirs) = (mount.path(name.as_bytes()), host.path().join(name));
+            assert_eq!(shown(&ours), shown(&theirs), "{program}: {name}");
+        }
+    }
+}
+
 #[test]
 fn every_sparse_format_gives_the_image_of_the_plain_archive() {
     let host = tempfile::tempdir().unwrap();
@@ -510,6 +561,187 @@ fn header(kind: tar::EntryType, path: &[u8], size: u64) -> tar::Header {
     header
 }
 
+/// A tree from the blocks of an archive.
+fn tree_of(archive: &[u8]) -> Result<FileTree<Content>, SourceError> {
+    let device = MemoryDevice::new();
+    let mut writer = ImageWriter::new(&device, options()).unwrap();
+    read_tar(&mut writer, archive)
+}
+
+/// A header with a right checksum after `change`, and a body.
+fn member(
+    kind: tar::EntryType,
+    name: &str,
+    body: &[u8],
+    change: impl FnOnce(&mut tar::Header),
+) -> Vec<u8> {
+    let mut header = header(kind, name.as_bytes(), body.len() as u64);
+    change(&mut header);
+    header.set_cksum();
+    let padding = body.len().next_multiple_of(512) - body.len();
+    [header.as_bytes(), body, &vec![0; padding]].concat()
+}
+
+fn as_it_is(_: &mut tar::Header) {}
+
+#[test]
+fn odd_archives_are_read_as_others_read_them() {
+    use tar::EntryType::{Directory, GNULongName, Regular, Symlink, XGlobalHeader, XHeader};
+    let file = member(Regular, "file", b"abc", as_it_is);
+    let pax = |records: &[u8]| member(XHeader, "x", records, as_it_is);
+    let long = |name: &[u8]| member(GNULongName, "././@LongLink", name, as_it_is);
+    let no_size = |header: &mut tar::Header| header.set_size(0);
+    let no_numbers = |header: &mut tar::Header| {
+        let fields = header.as_old_mut();
+        fields.size = [0; 12];
+        fields.mode = [b' '; 8];
+        fields.uid = [0; 8];
+        fields.mtime = [0; 12];
+    };
+    let link = |header: &mut tar::Header| {
+        header.set_size(1);
+        header.as_old_mut().linkname[0] = b'd';
+    };
+    let directory = |header: &mut tar::Header| header.set_size(5000);
+    for (what, blocks, name, size) in [
+        ("no end", vec![file.clone()], "file", 3),
+        ("half an end", vec![file.clone(), vec![0; 512]], "file", 3),
+        ("no padding", vec![file[..515].to_vec()], "file", 3),
+        (
+            "rubbish behind the end",
+            vec![file.clone(), vec![0; 1024], b"x".to_vec()],
+            "file",
+            3,
+        ),
+        (
+            "a directory and a link with sizes",
+            vec![
+                member(Directory, "d/", b"", directory),
+                member(Symlink, "l", b"", link),
+                file.clone(),
+            ],
+            "file",
+            3,
+        ),
+        (
+            "two extensions, the later name counts",
+            vec![pax(b"12 path=one\n"), pax(b"12 path=two\n"), file.clone()],
+            "two",
+            3,
+        ),
+        (
+            "a long name and a record",
+            vec![long(b"long\0"), pax(b"12 path=pax\n"), file.clone()],
+            "pax",
+            3,
+        ),
+        (
+            "a long name",
+            vec![long(b"long\0x"), file.clone()],
+            "long",
+            3,
+        ),
+        (
+            "an empty record",
+            vec![pax(b"8 path=\n"), file.clone()],
+            "file",
+            3,
+        ),
+        (
+            "a size in a record alone",
+            vec![pax(b"9 size=3\n"), member(Regular, "file", b"", no_size), {
+                let mut body = b"abc".to_vec();
+                body.resize(512, 0);
+                body
+            }],
+            "file",
+            3,
+        ),
+        (
+            "a record for all",
+            vec![
+                member(XGlobalHeader, "g", b"12 path=all\n", as_it_is),
+                file.clone(),
+            ],
+            "file",
+            3,
+        ),
+        (
+            "the label of a volume",
+            vec![
+                pax(b"14 path=label\n"),
+                member(tar::EntryType::new(b'V'), "label", b"", as_it_is),
+                file.clone(),
+            ],
+            "file",
+            3,
+        ),
+        (
+            "numbers left out",
+            vec![member(Regular, "file", b"", no_numbers)],
+            "file",
+            0,
+        ),
+    ] {
+        let tree = tree_of(&blocks.concat()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let node = tree.lookup(tree.root(), name.as_bytes());
+        let node = node.unwrap_or_else(|| panic!("{what}: no {name}"));
+        assert_eq!(tree.content(node).unwrap().size(), size, "{what}");
+    }
+    // A version that knew no directories, and summed bytes up with a sign.
+    let mut old = member(Regular, "\u{e9}/", b"", as_it_is);
+    old[148..156].fill(b' ');
+    let sum: i64 = old.iter().map(|byte| i64::from(byte.cast_signed())).sum();
+    old[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
+    let tree = tree_of(&old).unwrap();
+    let node = tree.lookup(tree.root(), "\u{e9}".as_bytes()).unwrap();
+    assert_eq!(tree.file_type(node), Some(FileType::Directory));
+}
+
+#[test]
+fn broken_archives_are_refused() {
+    use tar::EntryType::{GNUSparse, Regular, XHeader};
+    let file = member(Regular, "file", b"abc", as_it_is);
+    let extended =
+        |records: &[u8]| [member(XHeader, "x", records, as_it_is), file.clone()].concat();
+    let sized = |field: &[u8; 12]| {
+        let change = |header: &mut tar::Header| header.as_old_mut().size = *field;
+        member(Regular, "file", b"", change)
+    };
+    let mut wrong_sum = file.clone();
+    wrong_sum[3] = b'x';
+    let mut vast = [0xff; 12];
+    vast[0] = 0xbf;
+    for (archive, expected) in [
+        (wrong_sum, "checksum"),
+        (file[..514].to_vec(), "end of file"),
+        (file[..100].to_vec(), "end of file"),
+        ([&[0; 512][..], &file].concat(), "one block of zeros"),
+        (b"no tar at all".to_vec(), "end of file"),
+        (extended(b"7 a=b\n"), "malformed PAX record"),
+        (extended(b"9 size=x\n"), "malformed number"),
+        (extended(b"9 uid=-1\n"), "malformed number"),
+        (extended(&[b'1'; 2000]), "malformed PAX record"),
+        (extended(&vec![0; (1 << 20) + 1]), "more than 1048576 bytes"),
+        (
+            member(XHeader, "x", b"6 a=b\n", as_it_is),
+            "an extension without its file",
+        ),
+        (sized(b"+0000000001\0"), "a number in a header"),
+        (sized(b"00000000009\0"), "a number in a header"),
+        (sized(&[0xff; 12]), "a number below zero"),
+        (sized(&vast), "a number in a header"),
+        (member(GNUSparse, "file", b"", as_it_is), "not GNU's"),
+        (
+            member(tar::EntryType::new(b'N'), "odd", b"", as_it_is),
+            "of type 'N'",
+        ),
+    ] {
+        let error = tree_of(&archive).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}: {expected}");
+    }
+}
+
 #[test]
 fn hostile_archives_are_refused() {
     use tar::EntryType::{Directory, Link, Regular, Symlink};
@@ -541,13 +773,14 @@ fn hostile_archives_are_refused() {
     });
     assert!(matches!(error, SourceError::Io { .. }), "{error}");
     let error = refused(|tar| {
-        let list = &b"user::rw-,user:1000:r--,group::r--,mask::r--,other::---"[..];
+        let list = &b"user::rw-,user:daemon:r--,group::r--,mask::r--,other::---"[..];
         tar.append_pax_extensions([("SCHILY.acl.access", list)])
             .unwrap();
         tar.append(&header(Regular, b"listed", 0), &b""[..])
             .unwrap();
     });
-    assert!(error.to_string().contains("access control list"), "{error}");
+    let expected = "file is given an access control list that has no number for user daemon, which is not supported: listed";
+    assert_eq!(error.to_string(), expected);
     // Replacement, repetition and odd spellings are not refused.
     take(|tar| {
         tar.append(&header(Directory, b"./", 0), &b""[..]).unwrap();

@@ -5,7 +5,7 @@ use oci_flatten::testkit::{Checksum, Entry, Header, Layer, pax_record};
 /// Names and bytes of the seeds of one target.
 pub(crate) fn of(target: &str) -> Vec<(String, Vec<u8>)> {
     let seeds = match target {
-        "layer_stream" | "tar_differential" => {
+        "layer_stream" | "tar_differential" | "tar_to_image" => {
             let archives = archives().into_iter();
             archives
                 .map(|(name, archive)| (name, [vec![1], archive].concat()))

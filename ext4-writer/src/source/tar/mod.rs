@@ -1,17 +1,23 @@
 //! A tree from a tar stream: ustar, GNU and PAX headers.
 
+mod acl;
+mod archive;
+mod extensions;
+mod pax;
 mod sparse;
 
 use std::io::{self, Read};
 
-use tar::{Archive, Entry, EntryType};
+use tar::{EntryType, Header};
 
+use self::archive::{Archive, Member, number, unsigned};
+use self::extensions::Extensions;
 use self::sparse::Sparse;
 use super::{SourceError, io_error, shown};
 use crate::content::Content;
 use crate::device::Device;
 use crate::image::ImageWriter;
-use crate::tree::{FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, TreeError, Xattrs};
+use crate::tree::{FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, TreeError};
 
 /// Stores the contents of an uncompressed tar stream and returns the tree, to be finished as it is or changed before.
 ///
@@ -20,8 +26,8 @@ use crate::tree::{FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, Tre
 /// lacks become directories of root with mode 0755 and time 0. All four times are the time of modification.
 ///
 /// Sparse files are taken in GNU and in PAX format. Access control lists are taken as attributes
-/// (`SCHILY.xattr.system.posix_acl_access`); in text form (`SCHILY.acl.*`, from `tar --acls`) they name users of the machine
-/// that wrote them, and are refused, not dropped.
+/// (`SCHILY.xattr.system.posix_acl_access`) and in text form (`SCHILY.acl.*`, from `tar --acls`). A text that gives a
+/// user or a group no number, as GNU tar's does for names of the machine that wrote it, is refused, not dropped.
 ///
 /// # Errors
 /// Where the stream ends early or is malformed, an entry climbs out of the tree or passes through what is no
@@ -51,65 +57,54 @@ pub fn read_tar<D: Device, R: Read>(
     stream: R,
 ) -> Result<FileTree<Content>, SourceError> {
     let tree = FileTree::new(Metadata::new(0o755, Timestamp::default()))?;
-    let mut reader = Reader { image, tree };
-    let mut archive = Archive::new(stream);
-    for entry in archive
-        .entries()
-        .map_err(|error| io_error("read", b"archive", error))?
-    {
-        reader.take(entry.map_err(|error| io_error("read", b"archive", error))?)?;
+    let archive = Archive::new(stream);
+    let mut reader = Reader {
+        image,
+        tree,
+        archive,
+    };
+    while let Some(member) = reader.archive.next()? {
+        reader.take(member)?;
     }
     Ok(reader.tree)
 }
 
-/// What PAX records say beyond what the tar crate applies by itself.
-#[derive(Default)]
-struct Extensions {
-    modified: Option<Timestamp>,
-    xattrs: Xattrs,
-    sparse: Option<Sparse>,
-}
-
-struct Reader<'a, D: Device> {
+struct Reader<'a, D: Device, R> {
     image: &'a mut ImageWriter<D>,
     tree: FileTree<Content>,
+    archive: Archive<R>,
 }
 
-impl<D: Device> Reader<'_, D> {
-    fn take<R: Read>(&mut self, mut entry: Entry<'_, R>) -> Result<(), SourceError> {
-        let mut path = entry.path_bytes().into_owned();
-        let extensions = extensions(&mut entry, &path)?;
-        let mut sparse = extensions.sparse;
+impl<D: Device, R: Read> Reader<'_, D, R> {
+    fn take(&mut self, member: Member) -> Result<(), SourceError> {
+        let mut path = member.path;
+        let mut extensions = extensions::read(&member.records, &path)?;
+        let mut sparse = member.sparse.or(extensions.sparse.take());
         if let Some(name) = sparse.as_mut().and_then(|sparse| sparse.name.take()) {
             path = name.into();
         }
         let parts = parts(&path)?;
-        let metadata = metadata(&entry, extensions.modified, extensions.xattrs, &path)?;
+        let metadata = metadata(&member.header, extensions, &path)?;
         let Some((name, parents)) = parts.split_last() else {
             let root = self.tree.root();
             return Ok(self.tree.set_metadata(root, metadata)?);
         };
         let parent = self.parent(parents)?;
-        let kind = entry.header().entry_type();
-        match kind {
+        match member.kind {
             EntryType::Directory => return self.directory(parent, name, metadata),
-            EntryType::Link => return self.link(parent, name, &entry, &path),
-            EntryType::XGlobalHeader => return Ok(()),
+            EntryType::Link => return self.link(parent, name, &member.link, &path),
             _ => {}
         }
-        let kind = match kind {
+        let kind = match member.kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 FileKind::File(match sparse {
-                    Some(sparse) => self.store_sparse(&mut entry, sparse, &path)?,
-                    None => self.store(&mut entry, &path)?,
+                    Some(sparse) => self.store_sparse(member.size, sparse, &path)?,
+                    None => self.store(member.size, &path)?,
                 })
             }
-            EntryType::Symlink => {
-                let target = entry.link_name_bytes().unwrap_or_default().into_owned();
-                FileKind::Symlink(target.into_boxed_slice())
-            }
+            EntryType::Symlink => FileKind::Symlink(member.link.into()),
             EntryType::Fifo => FileKind::Fifo,
-            EntryType::Char | EntryType::Block => device(&entry, &path)?,
+            EntryType::Char | EntryType::Block => device(&member.header, &path)?,
             other => {
                 let what = format!("of type {:?}", char::from(other.as_byte()));
                 return Err(SourceError::Unsupported {
@@ -159,20 +154,19 @@ impl<D: Device> Reader<'_, D> {
         Ok(())
     }
 
-    fn link<R: Read>(
+    fn link(
         &mut self,
         parent: NodeId,
         name: &[u8],
-        entry: &Entry<'_, R>,
+        target: &[u8],
         path: &[u8],
     ) -> Result<(), SourceError> {
-        let target = entry.link_name_bytes().unwrap_or_default();
         let missing = || SourceError::LinkTarget {
             path: shown(path),
-            target: shown(&target),
+            target: shown(target),
         };
         let mut node = self.tree.root();
-        for part in parts(&target)? {
+        for part in parts(target)? {
             node = self.tree.lookup(node, part).ok_or_else(missing)?;
         }
         if self.tree.lookup(parent, name) == Some(node) {
@@ -193,49 +187,40 @@ impl<D: Device> Reader<'_, D> {
         }
     }
 
-    fn store<R: Read>(
-        &mut self,
-        entry: &mut Entry<'_, R>,
-        path: &[u8],
-    ) -> Result<Content, SourceError> {
-        let size = entry.size();
+    fn store(&mut self, size: u64, path: &[u8]) -> Result<Content, SourceError> {
         self.image.begin_content(size)?;
-        self.copy(entry, size, path)?;
+        self.copy(size, path)?;
         Ok(self.image.end_content()?)
     }
 
-    fn store_sparse<R: Read>(
+    fn store_sparse(
         &mut self,
-        entry: &mut Entry<'_, R>,
+        stored: u64,
         sparse: Sparse,
         path: &[u8],
     ) -> Result<Content, SourceError> {
         let map = sparse
-            .map(entry.size(), entry)
+            .map(stored, &mut self.archive)
             .map_err(|error| io_error("read sparse map of", path, error))?;
         self.image.begin_content(map.size)?;
         let mut end = 0;
         for piece in map.pieces {
             self.image.skip_content(piece.offset - end)?;
-            self.copy(entry, piece.length, path)?;
+            self.copy(piece.length, path)?;
             end = piece.offset + piece.length;
         }
         self.image.skip_content(map.size - end)?;
         Ok(self.image.end_content()?)
     }
 
-    /// Appends the next bytes of an entry to the content that is being stored.
-    fn copy<R: Read>(
-        &mut self,
-        entry: &mut Entry<'_, R>,
-        length: u64,
-        path: &[u8],
-    ) -> Result<(), SourceError> {
+    /// Appends the next bytes of a member to the content that is being stored.
+    fn copy(&mut self, length: u64, path: &[u8]) -> Result<(), SourceError> {
         let mut left = length;
         let mut buffer = vec![0; left.min(256 * 1024) as usize];
         while left > 0 {
             let wanted = left.min(buffer.len() as u64) as usize;
-            let count = entry
+            let count = self
+                .archive
                 .read(&mut buffer[..wanted])
                 .map_err(|error| io_error("read", path, error))?;
             if count == 0 {
@@ -260,124 +245,43 @@ fn parts(path: &[u8]) -> Result<Vec<&[u8]>, SourceError> {
     Ok(parts)
 }
 
-fn extensions<R: Read>(entry: &mut Entry<'_, R>, path: &[u8]) -> Result<Extensions, SourceError> {
-    let mut out = Extensions::default();
-    let failed = |error| io_error("read", path, error);
-    let Some(records) = entry.pax_extensions().map_err(failed)? else {
-        return Ok(out);
-    };
-    for record in records {
-        let record = record.map_err(failed)?;
-        let key = record.key_bytes();
-        if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-            out.xattrs
-                .insert(name, record.value_bytes())
-                .map_err(|source| TreeError::Xattr {
-                    path: shown(path),
-                    source,
-                })?;
-        } else if key == b"mtime" {
-            let malformed = || io_error("read time of", path, io::ErrorKind::InvalidData);
-            out.modified = Some(decimal_time(record.value_bytes()).ok_or_else(malformed)?);
-        } else if let Some(key) = key.strip_prefix(sparse::PREFIX) {
-            out.sparse
-                .get_or_insert_default()
-                .take(key, record.value_bytes())
-                .map_err(|error| io_error("read sparse map of", path, error))?;
-        } else if key.starts_with(b"SCHILY.acl.") {
-            return Err(SourceError::Unsupported {
-                path: shown(path),
-                what: "given an access control list in text form".into(),
-            });
-        }
-    }
-    Ok(out)
-}
-
-/// Parses `-?[0-9]+(.[0-9]*)?`; digits beyond nanoseconds are dropped towards the past.
-fn decimal_time(text: &[u8]) -> Option<Timestamp> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if !whole
-        .bytes()
-        .chain(fraction.bytes())
-        .all(|byte| byte.is_ascii_digit())
-    {
-        return None;
-    }
-    let seconds: i64 = whole.parse().ok()?;
-    let padded: String = fraction
-        .chars()
-        .chain("000000000".chars())
-        .take(9)
-        .collect();
-    let nanoseconds: u32 = padded.parse().ok()?;
-    Some(match (negative, nanoseconds) {
-        (false, _) => Timestamp::new(seconds, nanoseconds),
-        (true, 0) => Timestamp::new(-seconds, 0),
-        (true, _) => Timestamp::new(-seconds - 1, 1_000_000_000 - nanoseconds),
-    })
-}
-
-fn metadata<R: Read>(
-    entry: &Entry<'_, R>,
-    modified: Option<Timestamp>,
-    xattrs: Xattrs,
-    path: &[u8],
-) -> Result<Metadata, SourceError> {
-    let header = entry.header();
+fn metadata(header: &Header, extensions: Extensions, path: &[u8]) -> Result<Metadata, SourceError> {
     let failed = |error| io_error("read header of", path, error);
-    let id = |value: u64| u32::try_from(value).map_err(|_| io::ErrorKind::InvalidData.into());
-    let uid = header.uid().and_then(id).map_err(failed)?;
-    let gid = header.gid().and_then(id).map_err(failed)?;
-    let mode = (header.mode().map_err(failed)? & 0o7777) as u16;
-    let time = match modified {
+    let fields = header.as_old();
+    let id = |given: Option<u64>, field: &[u8]| {
+        let id = given.map_or_else(|| number(field).and_then(unsigned), Ok)?;
+        u32::try_from(id).map_err(|_| io::ErrorKind::InvalidData.into())
+    };
+    let uid = id(extensions.uid, &fields.uid).map_err(failed)?;
+    let gid = id(extensions.gid, &fields.gid).map_err(failed)?;
+    let mode = (number(&fields.mode).map_err(failed)? & 0o7777) as u16;
+    let time = match extensions.modified {
         Some(time) => time,
-        // Base-256 fields hold negative times in two's complement.
-        None => Timestamp::new(header.mtime().map_err(failed)? as i64, 0),
+        None => Timestamp::new(number(&fields.mtime).map_err(failed)?, 0),
     };
     Ok(Metadata {
         uid,
         gid,
-        xattrs,
+        xattrs: extensions.xattrs,
         ..Metadata::new(mode, time)
     })
 }
 
-fn device<R: Read>(entry: &Entry<'_, R>, path: &[u8]) -> Result<FileKind<Content>, SourceError> {
-    let header = entry.header();
-    let failed = |error| io_error("read header of", path, error);
-    let major = header.device_major().map_err(failed)?.unwrap_or(0);
-    let minor = header.device_minor().map_err(failed)?.unwrap_or(0);
+fn device(header: &Header, path: &[u8]) -> Result<FileKind<Content>, SourceError> {
+    // Version 7 had no numbers of devices, and its headers have nothing in their place.
+    let (major, minor) = match (header.as_ustar(), header.as_gnu()) {
+        (Some(fields), _) => (fields.dev_major, fields.dev_minor),
+        (_, Some(fields)) => (fields.dev_major, fields.dev_minor),
+        _ => ([0; 8], [0; 8]),
+    };
+    let part = |field: &[u8]| {
+        let part = number(field).map(u32::try_from);
+        let part = part.and_then(|part| part.map_err(|_| io::ErrorKind::InvalidData.into()));
+        part.map_err(|error| io_error("read device number of", path, error))
+    };
+    let (major, minor) = (part(&major)?, part(&minor)?);
     Ok(match header.entry_type() {
         EntryType::Char => FileKind::CharacterDevice { major, minor },
         _ => FileKind::BlockDevice { major, minor },
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_with_fractions_round_to_the_past() {
-        for (text, seconds, nanoseconds) in [
-            ("0", 0, 0),
-            ("1700000000.123456789123", 1_700_000_000, 123_456_789),
-            ("-1", -1, 0),
-            ("-0.5", -1, 500_000_000),
-            ("-1.25", -2, 750_000_000),
-            ("5.", 5, 0),
-        ] {
-            let time = Timestamp::new(seconds, nanoseconds);
-            assert_eq!(decimal_time(text.as_bytes()), Some(time), "{text}");
-        }
-        for text in ["", "x", "1.x", "--1", "99999999999999999999"] {
-            assert_eq!(decimal_time(text.as_bytes()), None, "{text}");
-        }
-    }
 }

@@ -1,15 +1,15 @@
-//! Sparse files in PAX format: which pieces of a file the archive has; the rest are holes.
+//! Sparse files: which pieces of a file the archive has; the rest are holes.
 //!
-//! Versions 0.0 and 0.1 have the map in the records, version 1.0 in front of the data; see
+//! GNU's own format has the map in headers, versions 0.0 and 0.1 of that of PAX in records, version 1.0 in front of the data; see
 //! ["Storing Sparse Files"](https://www.gnu.org/software/tar/manual/html_node/Sparse-Formats.html) in GNU tar's manual.
 
 use std::io::{self, Read};
 
+use super::archive::BLOCK_BYTES;
+use super::pax::decimal;
+
 /// What all records of sparse files begin with.
 pub(super) const PREFIX: &[u8] = b"GNU.sparse.";
-
-/// A block of a tar.
-const BLOCK_BYTES: usize = 512;
 
 /// Digits of the largest number of 64 bits.
 const MAX_DIGITS: usize = 20;
@@ -17,7 +17,7 @@ const MAX_DIGITS: usize = 20;
 /// The most numbers of a map, two a piece, which bounds the memory: 8 MiB.
 const MAX_NUMBERS: usize = 1 << 20;
 
-/// What the records of one sparse file say.
+/// What records or headers say of one sparse file.
 #[derive(Default)]
 pub(super) struct Sparse {
     /// The file's name, where the header has one made up for tools that do not know the format.
@@ -41,6 +41,14 @@ pub(super) struct Piece {
 }
 
 impl Sparse {
+    /// A file of `size` bytes, none of them in the archive as yet.
+    pub(super) fn sized(size: u64) -> Self {
+        Self {
+            size: Some(size),
+            ..Self::default()
+        }
+    }
+
     /// Takes a record, without the prefix of its key.
     pub(super) fn take(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
         let odd = self.numbers.len() % 2 == 1;
@@ -61,7 +69,8 @@ impl Sparse {
         Ok(())
     }
 
-    fn push(&mut self, number: u64) -> io::Result<()> {
+    /// Appends an offset or a length, in turns.
+    pub(super) fn push(&mut self, number: u64) -> io::Result<()> {
         if self.numbers.len() == MAX_NUMBERS {
             let what = format!("more than {} pieces", MAX_NUMBERS / 2);
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
@@ -124,14 +133,6 @@ impl Sparse {
             }
         }
     }
-}
-
-fn decimal(text: &[u8]) -> io::Result<u64> {
-    let digits = text.iter().all(u8::is_ascii_digit);
-    let number = std::str::from_utf8(text).ok().filter(|_| digits);
-    number
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(malformed)
 }
 
 fn malformed() -> io::Error {
