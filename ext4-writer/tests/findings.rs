@@ -13,7 +13,9 @@ mod tree_to_image;
 
 use std::path::Path;
 
-fn replay(name: &str, bytes: &[u8], check: fn(&[u8]) -> Option<Vec<u8>>) {
+type Check = fn(&[u8]) -> Option<Vec<u8>>;
+
+fn replay(name: &str, bytes: &[u8], check: Check) {
     let checked = std::panic::catch_unwind(|| check(bytes));
     let Some(bytes) = checked.unwrap_or_else(|_| panic!("{name} fails")) else {
         return;
@@ -33,7 +35,7 @@ fn seeds_pass() {
 #[test]
 fn findings_stay_fixed() {
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checks/findings");
-    let checks: [(&str, fn(&[u8]) -> Option<Vec<u8>>); 2] = [
+    let checks: [(&str, Check); 2] = [
         ("tree_to_image", tree_to_image::check),
         ("tar_to_image", tar_to_image::check),
     ];

@@ -8,6 +8,7 @@ mod archive;
 mod docker;
 mod file;
 mod layout;
+mod members;
 mod name;
 mod rootfs_tar;
 mod verified;

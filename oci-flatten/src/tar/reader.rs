@@ -139,6 +139,25 @@ impl LayerReader {
         }
     }
 
+    /// Leaves the rest of a plain content to the caller, who goes on behind it; how many bytes that is. `None` where the content
+    /// is sparse, or where no content is due.
+    pub(crate) fn pass_over_content(&mut self) -> Option<u64> {
+        let State::Body(Body {
+            left, sparse: None, ..
+        }) = &mut self.state
+        else {
+            return None;
+        };
+        let passed = std::mem::take(left);
+        self.offset += passed;
+        Some(passed)
+    }
+
+    /// Whether the archive's end was read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.state == State::End
+    }
+
     /// Says that no more bytes will come.
     ///
     /// # Errors
