@@ -159,6 +159,55 @@ fn memory_of_names_attributes_targets_and_whiteouts() {
     }
 }
 
+/// Their ids are not used again within the layer, so that what it remembers of them stays right.
+#[test]
+fn memory_of_directories_that_a_layer_makes_and_removes() {
+    let limits = limits(|limits| limits.metadata_bytes = 4 << 20);
+    let round = [
+        Entry::file("d/".repeat(1000) + "f", ""),
+        Entry::file("d", ""),
+    ];
+    let error = exceeds(&limits, [round.iter().cycle().take(1000).cloned()]);
+    assert!(error.starts_with("merged tree is 4"), "{error}");
+}
+
+#[test]
+fn depth_behind_symbolic_links() {
+    let chain = |components: usize| {
+        [
+            Entry::symlink("l", "d/".repeat(components)),
+            Entry::file("l/f", ""),
+        ]
+    };
+    assert!(apply(&Limits::default(), [chain(1024)]).is_ok());
+    let error = exceeds(&Limits::default(), [chain(1025)]);
+    let expected = "path behind symbolic links is 1025 components (limit 1024): l/f";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn attributes_of_one_file() {
+    let many = |count: usize| {
+        let file = Entry::file("etc/f", "");
+        (0..count).fold(file, |file, index| {
+            file.xattr(format!("user.{index:0>58}"), "")
+        })
+    };
+    assert!(apply(&Limits::default(), [[many(1024)]]).is_ok());
+    let expected = "extended attributes have 65600 bytes of names (limit 65536): etc/f";
+    assert_eq!(refused([[many(1025)]]), expected);
+    let value = |length: usize| Entry::file("etc/f", "").xattr("user.x", vec![b'x'; length]);
+    assert!(apply(&Limits::default(), [[value(65_536)]]).is_ok());
+    let expected = "extended attribute \"user.x\" is 65537 bytes (limit 65536): etc/f";
+    assert_eq!(refused([[value(65_537)]]), expected);
+}
+
+/// The error of layers that pass a limit of Linux, rather than one of ours.
+fn refused<L: IntoIterator<Item = Entry>>(layers: impl IntoIterator<Item = L>) -> String {
+    let error = apply(&Limits::default(), layers).expect_err("layers are refused");
+    error.to_string()
+}
+
 #[test]
 fn replaced_entries_take_no_memory() {
     let limits = limits(|limits| limits.metadata_bytes = 1 << 20);

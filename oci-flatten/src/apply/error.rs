@@ -97,6 +97,17 @@ pub enum EntryProblem {
     /// An extended attribute's name is longer than Linux allows.
     #[error("extended attribute name is {0} bytes (limit {limit})", limit = XATTR_NAME_MAX)]
     LongXattrName(usize),
+    /// An extended attribute's value is longer than Linux allows.
+    #[error("extended attribute {name:?} is {length} bytes (limit {limit})", limit = XATTR_VALUE_MAX)]
+    LongXattrValue {
+        /// The attribute.
+        name: String,
+        /// Bytes of its value.
+        length: usize,
+    },
+    /// The names of all extended attributes are longer than Linux lists.
+    #[error("extended attributes have {0} bytes of names (limit {limit})", limit = XATTR_LIST_MAX)]
+    LongXattrList(usize),
     /// A type flag that is not known.
     #[error("tar entry type {:?} is not supported", char::from(*.0))]
     UnknownType(u8),
@@ -106,3 +117,7 @@ pub enum EntryProblem {
 pub(super) const SYMLINK_MAX: usize = 4095;
 /// `XATTR_NAME_MAX` of Linux.
 pub(super) const XATTR_NAME_MAX: usize = 255;
+/// `XATTR_SIZE_MAX` of Linux.
+pub(super) const XATTR_VALUE_MAX: usize = 65_536;
+/// `XATTR_LIST_MAX` of Linux.
+pub(super) const XATTR_LIST_MAX: usize = 65_536;

@@ -1,6 +1,6 @@
 //! An entry's numbers and attributes, judged.
 
-use super::error::{EntryProblem, SYMLINK_MAX, XATTR_NAME_MAX};
+use super::error::{EntryProblem, SYMLINK_MAX, XATTR_LIST_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX};
 use super::{ContentSink, Merger};
 use crate::entry::{DeviceNumber, EntryKind, Metadata, Timestamp, Xattrs};
 use crate::path::EntryPath;
@@ -41,12 +41,23 @@ impl<S: ContentSink> Merger<'_, S> {
 
     fn xattrs(&mut self, entry: &Entry<'_>, path: &EntryPath<'_>) -> Result<Xattrs, EntryProblem> {
         let mut xattrs = Xattrs::default();
+        // The names of a list are apart by NULs.
+        let names: usize = entry.xattrs.iter().map(|(name, _)| name.len() + 1).sum();
+        if names > XATTR_LIST_MAX {
+            return Err(EntryProblem::LongXattrList(names));
+        }
         for (name, value) in entry.xattrs.iter() {
             if self.skip_selinux && name == b"security.selinux" {
                 continue;
             }
             if name.len() > XATTR_NAME_MAX {
                 return Err(EntryProblem::LongXattrName(name.len()));
+            }
+            if value.len() > XATTR_VALUE_MAX {
+                return Err(EntryProblem::LongXattrValue {
+                    name: name.escape_ascii().to_string(),
+                    length: value.len(),
+                });
             }
             let warning = match XattrUse::of(name, entry.kind) {
                 XattrUse::Keep => {

@@ -1,6 +1,6 @@
 //! What a layer takes away from the layers below, and what it must remember for that until its end.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::Rootfs;
 use super::inode::{DentryId, NodeId};
@@ -29,7 +29,7 @@ pub(super) struct LayerState {
     /// Whiteouts whose directories were not there yet.
     deferred: Vec<Deferred>,
     /// Contents that AUFS kept for hard links, by name.
-    pub(super) aufs_links: Vec<(Box<[u8]>, NodeId)>,
+    pub(super) aufs_links: BTreeMap<Box<[u8]>, NodeId>,
     pub(super) heap_bytes: u64,
 }
 
@@ -80,7 +80,7 @@ impl<C> Rootfs<C> {
                 };
             }
         }
-        for (_, node) in std::mem::take(&mut self.layer.aufs_links) {
+        for node in std::mem::take(&mut self.layer.aufs_links).into_values() {
             self.tree.release(node);
         }
         self.layer = LayerState {

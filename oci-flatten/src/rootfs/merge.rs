@@ -198,15 +198,9 @@ impl<C> Rootfs<C> {
         source: &[u8],
     ) -> Result<(), MergeError> {
         let (directory, name) = self.parent_of(path)?;
-        let known = self
-            .layer
-            .aufs_links
-            .iter()
-            .rfind(|(known, _)| **known == *source);
-        let node = known
-            .map(|(_, node)| *node)
-            .ok_or(MergeError::LinkTargetMissing)?;
-        self.link_node(directory, name, node)
+        let known = self.layer.aufs_links.get(source);
+        let node = known.ok_or(MergeError::LinkTargetMissing)?;
+        self.link_node(directory, name, *node)
     }
 
     fn link_node(
@@ -238,7 +232,9 @@ impl<C> Rootfs<C> {
         )?;
         self.tree.hold(node);
         self.layer.heap_bytes += source.len() as u64 + 64;
-        self.layer.aufs_links.push((source.into(), node));
+        if let Some(old) = self.layer.aufs_links.insert(source.into(), node) {
+            self.tree.release(old);
+        }
         Ok(node)
     }
 }

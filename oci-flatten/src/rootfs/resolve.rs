@@ -5,6 +5,7 @@ use super::inode::{DentryId, InodeKind, NodeId};
 use super::merge::MergeError;
 use super::tree::Touch;
 use crate::entry::Metadata;
+use crate::limits::LimitExceeded;
 use crate::path::NAME_MAX;
 
 /// Symbolic links followed on one path before it counts as a loop, as in Linux.
@@ -175,10 +176,28 @@ impl<C> Rootfs<C> {
                 }
             }
             let Some(name) = targets.next_component() else {
+                self.check_depth(directory)?;
                 return Ok(Some(directory));
             };
             entered = self.enter(directory, name, missing)?;
         }
+    }
+
+    /// Paths have a limit of their own, but links that lead on from one another go deeper. Engines stop there, too, since the
+    /// whole path is one string for them.
+    fn check_depth(&self, directory: NodeId) -> Result<(), MergeError> {
+        let limit = self.limits.path_depth;
+        let above = |&id: &NodeId| {
+            let entry = self.tree.directory_entry(id);
+            entry.map(|entry| self.tree.parent(entry))
+        };
+        let depth = std::iter::successors(Some(directory), above)
+            .skip(1)
+            .take(limit + 1)
+            .count();
+        let what = "path behind symbolic links";
+        LimitExceeded::check(what, depth as u64, "components", limit as u64)?;
+        Ok(())
     }
 
     fn enter(

@@ -81,10 +81,12 @@ impl<C> Tree<C> {
         self.live
     }
 
-    /// Memory that the entries take, as near as can be told without asking the allocator.
+    /// Memory that the tree takes, as near as can be told without asking the allocator. Places of removed entries are part of it:
+    /// they are used again, those of directories from the next layer on, and never given back.
     pub(super) fn memory_bytes(&self) -> u64 {
-        let entry = size_of::<Inode<C>>() + size_of::<Dentry>() + 2 * size_of::<DentryId>();
-        self.live * entry as u64 + self.names.live_bytes() + self.heap_bytes
+        let inodes = self.inodes.len() * (size_of::<Inode<C>>() + size_of::<NodeId>());
+        let dentries = self.dentries.len() * (size_of::<Dentry>() + size_of::<DentryId>());
+        (inodes + dentries) as u64 + self.names.live_bytes() + self.heap_bytes
     }
 
     pub(super) fn inode(&self, id: NodeId) -> &Inode<C> {

@@ -111,7 +111,11 @@ async fn members_may_be_sparse() {
     let holes = Layer::new()
         .entry(Entry::file("large", vec![0; 3 << 20]))
         .finish();
-    let image = blobs.image_of("linux/amd64", &[holes.clone()], &[(OCI_TAR, holes)]);
+    let image = blobs.image_of(
+        "linux/amd64",
+        std::slice::from_ref(&holes),
+        &[(OCI_TAR, holes.clone())],
+    );
     let directory = tempfile::tempdir().unwrap();
     let layout = directory.path().join("layout");
     std::fs::create_dir(&layout).unwrap();
