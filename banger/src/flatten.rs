@@ -5,6 +5,7 @@ mod summary;
 mod tree;
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use oci_flatten::image::Image;
 use oci_flatten::limits::Limits;
 use oci_flatten::progress::Observer;
 use oci_flatten::source::{Source, SourceName};
+use oci_flatten::warning::Warning;
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
@@ -184,7 +186,7 @@ fn finish(
     options: &Options,
     file: &File,
 ) -> Result<Summary, Error> {
-    let mut warnings = warnings(&flattened);
+    let mut warnings = warnings(&flattened, options);
     let layers = layer_summaries(image, &flattened.layers);
     let Flattened {
         rootfs,
@@ -280,10 +282,13 @@ fn layer_summaries(image: &Image, reports: &[LayerReport]) -> Vec<LayerSummary> 
 }
 
 /// The warnings of all layers; of those that a layer has too many of, only the number.
-fn warnings(flattened: &Flattened<Ext4Sink<FileDevice>>) -> Vec<String> {
+fn warnings(flattened: &Flattened<Ext4Sink<FileDevice>>, options: &Options) -> Vec<String> {
     let count = flattened.layers.len();
     let mut lines: Vec<String> = flattened
         .warnings()
+        .filter(|(_, warning)| {
+            !(options.skip_devices && matches!(warning, Warning::ZeroDevice { .. }))
+        })
         .map(|(layer, warning)| format!("layer {} of {count}: {warning}", layer + 1))
         .collect();
     for (index, report) in flattened.layers.iter().enumerate() {
@@ -305,6 +310,12 @@ fn from_ext4(error: ext4_writer::Error) -> Error {
             Error::new(ErrorKind::NoSpace, error.to_string()).with_hint(hint)
         }
         ext4_writer::Error::Options(_) => Error::new(ErrorKind::Usage, error.to_string()),
+        ext4_writer::Error::Device { source, .. }
+            if source.kind() == io::ErrorKind::FileTooLarge =>
+        {
+            let message = "the filesystem of the output cannot hold so large a file";
+            Error::new(ErrorKind::NoSpace, message).with_source(error)
+        }
         _ if error.is_no_space() => {
             Error::new(ErrorKind::NoSpace, "the disk is full").with_source(error)
         }

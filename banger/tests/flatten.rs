@@ -135,6 +135,24 @@ fn devices_stay_out_and_expanded_layers_are_bounded_where_asked_for() {
     assert!(!output.exists());
 }
 
+#[test]
+fn attributes_that_ext4_cannot_hold_are_told_with_their_file() {
+    let mut tar = tar::Builder::new(Vec::new());
+    let list = ("SCHILY.xattr.system.posix_acl_access", &b"none"[..]);
+    tar.append_pax_extensions([list]).unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_size(0);
+    tar.append_data(&mut header, "etc/listed", &[][..]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut layout = Layout::new(&folder.path().join("layout"));
+    layout.plain_layer(&tar.into_inner().unwrap());
+    let output = folder.path().join("rootfs.ext4");
+    let (_, stderr) = run(&mut flatten(&layout.finish(), &output), 7);
+    let expected = "access control list is malformed: system.posix_acl_access: etc/listed";
+    assert!(stderr.contains(expected), "{stderr}");
+    assert!(!output.exists());
+}
+
 /// What a layer says and was passed over, changed or may surprise is told in lines and in the document.
 #[test]
 fn warnings_are_told_with_their_layer() {

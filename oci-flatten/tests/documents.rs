@@ -146,6 +146,11 @@ async fn a_single_image_must_be_for_the_platform() {
         "no image for linux/amd64; this one is for linux/arm64",
     );
 
+    // A config without a system is for Linux.
+    let nameless = blobs.image("/amd64", &[]);
+    let image = find(&blobs, &nameless, "linux/amd64").await.unwrap();
+    assert_eq!(image.platform.to_string(), "linux/amd64");
+
     // A config that names none is an image for any.
     let config = blobs.add(media_type::OCI_CONFIG, "{}");
     let any = blobs.add_json(media_type::OCI_MANIFEST, &manifest(&config, &[]));
@@ -210,7 +215,7 @@ async fn indexes_nest_to_a_limit() {
     assert_error(
         outcome,
         ErrorKind::LimitExceeded,
-        "depth of nested indexes: 5 (limit 4)",
+        "nesting of indexes is 5 levels (limit 4)",
     );
     let mut limits = Limits::default();
     limits.index_depth = 5;
@@ -230,7 +235,11 @@ async fn indexes_have_a_limit_in_breadth() {
     assert!(find(&blobs, &top, "linux/amd64").await.is_ok());
     let top = blobs.add_json(media_type::OCI_INDEX, &wide(1001));
     let outcome = find(&blobs, &top, "linux/amd64").await;
-    assert_error(outcome, ErrorKind::LimitExceeded, "1001 (limit 1000)");
+    assert_error(
+        outcome,
+        ErrorKind::LimitExceeded,
+        "index is 1001 descriptors (limit 1000)",
+    );
     let mut limits = Limits::default();
     limits.index_entries = 1001;
     assert!(
@@ -507,7 +516,7 @@ async fn documents_have_size_limits() {
     assert_error(
         outcome,
         ErrorKind::LimitExceeded,
-        "manifest: 5242880 (limit 4194304)",
+        "manifest is 5242880 bytes (limit 4194304)",
     );
     huge["size"] = (-1).into();
     let top = blobs.add_json(media_type::OCI_INDEX, &index(&[huge]));

@@ -13,8 +13,12 @@ use oci_flatten::rootfs::{NodeId, NodeKind, Rootfs};
 pub(super) enum ConvertError {
     #[error(transparent)]
     Tree(#[from] TreeError),
-    #[error(transparent)]
-    Xattr(#[from] XattrError),
+    #[error("{source}: {path}")]
+    Xattr {
+        /// From the root of the image; `/` for itself.
+        path: String,
+        source: XattrError,
+    },
 }
 
 /// Moves the tree over, directory by directory, devices only where they are wanted; hard links stay names of one file.
@@ -23,7 +27,12 @@ pub(super) fn ext4_tree(
     skip_devices: bool,
 ) -> Result<FileTree<Content>, ConvertError> {
     let root = rootfs.root();
-    let mut tree = FileTree::new(metadata(rootfs.node(root).metadata)?)?;
+    let metadata_of_root = metadata(rootfs.node(root).metadata);
+    let metadata_of_root = metadata_of_root.map_err(|source| ConvertError::Xattr {
+        path: "/".into(),
+        source,
+    })?;
+    let mut tree = FileTree::new(metadata_of_root)?;
     let mut linked: HashMap<NodeId, ext4_writer::NodeId> = HashMap::new();
     let mut directories = vec![(root, tree.root())];
     while let Some((directory, parent)) = directories.pop() {
@@ -51,7 +60,11 @@ pub(super) fn ext4_tree(
                 NodeKind::Fifo => FileKind::Fifo,
             };
             let is_directory = matches!(kind, FileKind::Directory);
-            let (shared, metadata) = (node.links > 1, metadata(node.metadata)?);
+            let shared = node.links > 1;
+            let metadata = metadata(node.metadata).map_err(|source| ConvertError::Xattr {
+                path: rootfs.path(child).escape_ascii().to_string(),
+                source,
+            })?;
             let added = tree.insert(parent, rootfs.name(child), kind, metadata)?;
             if is_directory {
                 directories.push((id, added));

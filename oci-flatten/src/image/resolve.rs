@@ -14,7 +14,7 @@ use super::document::{Config, ImageDocument, Index, Manifest};
 use super::{Image, Layer};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, excerpts};
-use crate::limits::Limits;
+use crate::limits::{LimitExceeded, Limits};
 use crate::media_type::MediaKind;
 use crate::platform::Platform;
 
@@ -53,7 +53,12 @@ pub async fn resolve(
     platform: &Platform,
     limits: &Limits,
 ) -> Result<Image> {
-    check_limit("manifest", top.bytes.len() as u64, limits.manifest_bytes)?;
+    check_limit(
+        "manifest",
+        top.bytes.len() as u64,
+        "bytes",
+        limits.manifest_bytes,
+    )?;
     match ImageDocument::parse(&top.bytes, &top.descriptor.media_type)? {
         ImageDocument::Index(index) => {
             let (loaded, platform) = select(documents, index, platform, limits).await?;
@@ -224,16 +229,9 @@ impl Walk<'_> {
         loop {
             if let Some((index, depth)) = found.take() {
                 count += index.manifests.len();
-                check_limit(
-                    "descriptors of the index",
-                    count as u64,
-                    self.limits.index_entries as u64,
-                )?;
-                check_limit(
-                    "depth of nested indexes",
-                    depth as u64,
-                    self.limits.index_depth as u64,
-                )?;
+                let (entries, levels) = (self.limits.index_entries, self.limits.index_depth);
+                check_limit("index", count as u64, "descriptors", entries as u64)?;
+                check_limit("nesting of indexes", depth as u64, "levels", levels as u64)?;
                 pending.extend(
                     index
                         .manifests
@@ -337,7 +335,7 @@ pub(crate) async fn fetch(
     what: &'static str,
     limit: u64,
 ) -> Result<Vec<u8>> {
-    check_limit(what, descriptor.size, limit)?;
+    check_limit(what, descriptor.size, "bytes", limit)?;
     let bytes = documents.read(descriptor).await?;
     if bytes.len() as u64 != descriptor.size {
         return Err(
@@ -361,12 +359,7 @@ fn mismatch(
     Error::new(ErrorKind::Integrity, message)
 }
 
-fn check_limit(what: &'static str, value: u64, limit: u64) -> Result<()> {
-    if value <= limit {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::LimitExceeded,
-        format!("{what}: {value} (limit {limit})"),
-    ))
+fn check_limit(what: &'static str, value: u64, unit: &'static str, limit: u64) -> Result<()> {
+    LimitExceeded::check(what, value, unit, limit)
+        .map_err(|error| Error::new(ErrorKind::LimitExceeded, error.to_string()))
 }

@@ -170,6 +170,18 @@ impl<C> Rootfs<C> {
         self.tree.name(child.dentry)
     }
 
+    /// A child's path from the root.
+    pub fn path(&self, child: Child) -> Vec<u8> {
+        let mut names = vec![self.name(child)];
+        let mut directory = self.tree.parent(child.dentry);
+        while let Some(entry) = self.tree.directory_entry(directory) {
+            names.push(self.tree.name(entry));
+            directory = self.tree.parent(entry);
+        }
+        names.reverse();
+        names.join(&b'/')
+    }
+
     /// The file at a path; symbolic links on the way are not followed.
     pub fn lookup(&self, path: &EntryPath<'_>) -> Option<NodeId> {
         path.components().try_fold(self.root(), |directory, name| {
