@@ -8,9 +8,10 @@ use crate::device::{Access, Device};
 use crate::disk::extent::{Header, Index, Leaf, RECORD_BYTES};
 use crate::disk::group_descriptor::GroupDescriptor;
 use crate::disk::inode::{self, Inode};
-use crate::disk::superblock::{self, Superblock};
+use crate::disk::superblock::{self, Superblock, compat, incompat, ro_compat};
 use crate::error::Error;
 use crate::ids::BlockNumber;
+use crate::plan::is_sparse;
 
 /// Describes an image that this crate made: superblock, group descriptors, and every inode in use with its extents.
 ///
@@ -103,10 +104,10 @@ impl<D: Device> Dumper<D> {
         let per_group = u64::from(self.raw.inodes_per_group);
         let groups = u64::from(self.raw.inodes_count) / per_group.max(1);
         let size = u64::from(self.raw.desc_size).max(32);
-        let table = (u64::from(self.raw.first_data_block) + 1) * self.block_size();
         for group in 0..groups {
             let mut bytes = [0; size_of::<GroupDescriptor>()];
-            self.read_bytes(table + group * size, &mut bytes[..size as usize])?;
+            let at = self.descriptor(group, size);
+            self.read_bytes(at, &mut bytes[..size as usize])?;
             let raw: GroupDescriptor = zerocopy::transmute!(bytes);
             let free = both16(
                 raw.free_inodes_count_lo.get(),
@@ -136,6 +137,39 @@ impl<D: Device> Dumper<D> {
         Ok(())
     }
 
+    /// Where a group's descriptor of `size` bytes is: behind the superblock, or with `meta_bg` at the start of the groups that its
+    /// block describes.
+    fn descriptor(&self, group: u64, size: u64) -> u64 {
+        let per_block = self.block_size() / size;
+        let index = group / per_block;
+        let first_data_block = u64::from(self.raw.first_data_block);
+        let meta_bg = self.raw.feature_incompat.get() & incompat::META_BG != 0;
+        let block = if meta_bg && index >= u64::from(self.raw.first_meta_bg) {
+            let first = index * per_block;
+            let start = first_data_block + first * u64::from(self.raw.blocks_per_group);
+            start + u64::from(self.has_superblock(first))
+        } else {
+            first_data_block + 1 + index
+        };
+        block * self.block_size() + group % per_block * size
+    }
+
+    fn has_superblock(&self, group: u64) -> bool {
+        let group = group as u32;
+        if group == 0 {
+            true
+        } else if self.raw.feature_compat.get() & compat::SPARSE_SUPER2 != 0 {
+            self.raw
+                .backup_bgs
+                .iter()
+                .any(|backup| backup.get() == group)
+        } else if self.raw.feature_ro_compat.get() & ro_compat::SPARSE_SUPER != 0 {
+            is_sparse(group)
+        } else {
+            true
+        }
+    }
+
     fn inode(&mut self, number: u64, at: u64) -> Result<(), Error> {
         let mut bytes = [0; inode::BYTES];
         let length = usize::from(self.raw.inode_size.get()).min(inode::BYTES);
@@ -151,9 +185,9 @@ impl<D: Device> Dumper<D> {
             both16(raw.gid.get(), raw.gid_high.get()),
             raw.links_count,
             both(raw.size_lo.get(), raw.size_high.get()),
-            raw.blocks_lo,
+            u64::from(raw.blocks_lo) | u64::from(raw.blocks_high) << 32,
             raw.flags,
-            raw.mtime,
+            seconds(raw.mtime.get(), raw.mtime_extra.get()),
         ));
         if raw.flags.get() & inode::flags::EXTENTS != 0 {
             self.extents(&raw.block)?;
@@ -194,6 +228,11 @@ impl<D: Device> Dumper<D> {
     fn read_bytes(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
         self.access.read_bytes(offset, bytes)
     }
+}
+
+/// Seconds from 1970: 32 bits with a sign, and two bits of epochs.
+fn seconds(low: u32, extra: u32) -> i64 {
+    i64::from(low.cast_signed()) + (i64::from(extra & 3) << 32)
 }
 
 fn both(low: u32, high: u32) -> u64 {

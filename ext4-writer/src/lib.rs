@@ -48,7 +48,8 @@
 //!   group too short for its own copies: that group is left out.
 //! - Inode 2 is the root and 11 is `lost+found` (where there is one). All others are numbered directory by
 //!   directory, parents first, in the order in which the kernel lists each: by hash of the name. Used inodes have no gaps.
-//! - Directories of one block are linear; longer ones are indexed, with a fifth of each leaf free.
+//! - Directories of one block are linear; longer ones are indexed, with a fifth of each leaf free. `lost+found` is linear, and has
+//!   16 KiB to find names in, as with mke2fs.
 //! - Names are hashed as unsigned characters (`s_flags` 2), whatever the machine.
 //! - Blocks of zeros are holes, and so is everything free: bytes of released contents are never in the image.
 //! - All bitmaps are written, those of empty groups too, so that `e2fsck -b` finds nothing to say. Inode tables

@@ -10,7 +10,8 @@ use std::io::Write;
 use common::sample::*;
 use common::*;
 use ext4_writer::{
-    BlockSize, Content, Error, Features, FileKind, FormatOptions, Metadata, SizeRule, Xattrs,
+    BlockSize, Content, Error, Features, FileDevice, FileKind, FormatOptions, Metadata, SizeRule,
+    Xattrs, dump,
 };
 
 /// Makes the sample with one feature more, and has the kernel write to it.
@@ -238,6 +239,55 @@ fn getfacl_shows_access_control_lists() {
     assert_eq!(shown(b"f"), access);
     let default = "default:user::rwx\ndefault:group::r-x\ndefault:other::--x";
     assert_eq!(shown(b"d"), format!("{access}\n{default}"));
+}
+
+/// The text tells of every inode in use, wherever the descriptors are.
+#[test]
+fn dump_finds_the_descriptors_of_meta_bg() {
+    let off = Features::default().difference(Features::RESIZE_INODE);
+    for features in [off | Features::META_BG, off] {
+        let mut image = Image::new(FormatOptions {
+            block_size: BlockSize::B1024,
+            size: SizeRule::Exact(512 << 20),
+            features,
+            ..FormatOptions::default()
+        });
+        let root = image.root();
+        for n in 0..40_000 {
+            let name = n.to_string();
+            image
+                .tree
+                .insert(root, name.as_bytes(), FileKind::Fifo, file())
+                .unwrap();
+        }
+        let (image, _) = image.finish();
+        check_primary(image.path());
+        let text = dump(FileDevice::new(image.reopen().unwrap())).unwrap();
+        let fifos = text.lines().filter(|line| line.contains(": mode 10644, "));
+        assert_eq!(fifos.count(), 40_000, "{features:?}");
+    }
+}
+
+/// Where it is shorter than its backup, the last group has none.
+#[test]
+fn two_backups_pass_whatever_the_length_of_the_last_group() {
+    let features = Features::default().difference(Features::SPARSE_SUPER) | Features::SPARSE_SUPER2;
+    for resize_inode in [true, false] {
+        for more in [1, 2, 9, 128, 129, 130, 131, 500] {
+            let mut features = features;
+            features.set(Features::RESIZE_INODE, resize_inode);
+            let blocks = 2 * 32_768 + more;
+            let image = Image::new(FormatOptions {
+                size: SizeRule::Exact(blocks * 4096),
+                features,
+                ..FormatOptions::default()
+            });
+            let (image, summary) = image.finish();
+            assert_eq!(summary.size_bytes, blocks * 4096);
+            assert_eq!(image.path().metadata().unwrap().len(), blocks * 4096);
+            check_primary(image.path());
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use common::sample::*;
 use common::*;
 use ext4_writer::{
     BlockSize, Error, Features, FormatOptions, HashAlgorithm, ImageWriter, InodeRule, InodeSize,
-    JournalRule, MemoryDevice, MountOptions, OptionsError, Reserved, SizeRule,
+    JournalRule, MemoryDevice, MountOptions, OptionsError, Reserved, SizeRule, Timestamp,
 };
 
 #[test]
@@ -224,6 +224,20 @@ fn forbidden_combinations_are_refused() {
     });
     refused(FormatOptions {
         inodes: InodeRule::BytesPerInode(100),
+        ..default()
+    });
+    // Tables of inodes that leave no block for anything else: no size would do.
+    let refusal = refused(FormatOptions {
+        block_size: BlockSize::B1024,
+        inode_size: InodeSize::B1024,
+        inodes: InodeRule::BytesPerInode(2047),
+        ..default()
+    });
+    let expected = "inode ratio is 2047 bytes (limits 2048 and 64 MiB)";
+    assert_eq!(refusal.to_string(), expected);
+    refused(FormatOptions {
+        inode_size: InodeSize::B128,
+        time: Timestamp::new(1 << 32, 0),
         ..default()
     });
     refused(FormatOptions {

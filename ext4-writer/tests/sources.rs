@@ -699,6 +699,31 @@ fn odd_archives_are_read_as_others_read_them() {
 }
 
 #[test]
+fn attributes_of_other_writers_are_taken() {
+    let records = [
+        ("LIBARCHIVE.xattr.user.a%3db", &b"dmFs"[..]),
+        ("RHT.security.selinux", b"system_u:object_r:bin_t:s0"),
+    ];
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_pax_extensions(records).unwrap();
+    let file = header(tar::EntryType::Regular, b"file", 0);
+    builder.append(&file, &b""[..]).unwrap();
+    let image = tempfile::NamedTempFile::new().unwrap();
+    let device = FileDevice::unsynced(image.reopen().unwrap());
+    let mut writer = ImageWriter::new(device, options()).unwrap();
+    let archive = builder.into_inner().unwrap();
+    let tree = read_tar(&mut writer, archive.as_slice()).unwrap();
+    writer.finish(tree).unwrap();
+    check(image.path());
+    let listed = debugfs(image.path(), "ea_list /file");
+    assert!(listed.contains("user.a=b (3) = \"val\""), "{listed}");
+    assert!(
+        listed.contains("security.selinux (27) = \"system_u:object_r:bin_t:s0\\000\""),
+        "{listed}"
+    );
+}
+
+#[test]
 fn broken_archives_are_refused() {
     use tar::EntryType::{GNUSparse, Regular, XHeader};
     let file = member(Regular, "file", b"abc", as_it_is);
@@ -732,6 +757,14 @@ fn broken_archives_are_refused() {
         (sized(&[0xff; 12]), "a number below zero"),
         (sized(&vast), "a number in a header"),
         (member(GNUSparse, "file", b"", as_it_is), "not GNU's"),
+        (
+            member(Regular, ".", b"abc", as_it_is),
+            "the root, and no directory",
+        ),
+        (
+            extended(b"33 LIBARCHIVE.xattr.user.a%=dmFs\n"),
+            "read attribute of",
+        ),
         (
             member(tar::EntryType::new(b'N'), "odd", b"", as_it_is),
             "of type 'N'",

@@ -502,7 +502,7 @@ async fn documents_have_size_limits() {
     );
     limits.manifest_bytes -= 1;
     let outcome = find_within(&blobs, &top, "linux/amd64", &limits).await;
-    assert_error(outcome, ErrorKind::LimitExceeded, "manifest: ");
+    assert_error(outcome, ErrorKind::LimitExceeded, "manifest is ");
     limits = Limits::default();
     limits.config_bytes = 10;
     let outcome = find_within(&blobs, &top, "linux/amd64", &limits).await;

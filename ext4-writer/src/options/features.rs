@@ -128,11 +128,13 @@ pub enum OptionsError {
         /// Its length in blocks.
         blocks: u64,
     },
-    /// The inode ratio is outside what mke2fs accepts.
-    #[error("inode ratio is {ratio} bytes (limits: one block and 64 MiB)")]
+    /// The inode ratio is outside what mke2fs accepts, or inodes would take more than half of the filesystem.
+    #[error("inode ratio is {ratio} bytes (limits {least} and 64 MiB)")]
     InodeRatio {
         /// Bytes for each inode.
         ratio: u64,
+        /// The least ratio: one block or two inodes.
+        least: u64,
     },
     /// The factor of the size rule is unusable.
     #[error("size factor is {percent} % (limits 100 and 100000)")]
@@ -153,6 +155,12 @@ pub enum OptionsError {
     /// A time is outside 1901 to 2446 or its nanoseconds are beyond a second.
     #[error("time is outside the years 1901 to 2446")]
     Time,
+    /// The time of what the tree does not hold is beyond 2038, which inodes of 128 bytes cannot store.
+    #[error("time of {seconds} s from 1970 does not fit inodes of 128 bytes")]
+    SmallInodeTime {
+        /// Seconds from 1970.
+        seconds: i64,
+    },
 }
 
 /// Features that are useless or invalid without another.

@@ -101,7 +101,8 @@ pub struct FormatOptions {
     pub reserved: Reserved,
     /// Mount options stored in the superblock.
     pub mount_options: MountOptions,
-    /// Creation time in the superblock, and the times of what the tree does not hold: lost+found, the journal.
+    /// Creation time in the superblock, which has none before 1970, and the times of what the tree does not hold: lost+found, the
+    /// journal.
     pub time: Timestamp,
     /// Times of the tree that are later than this one become this one (`SOURCE_DATE_EPOCH`).
     pub latest_time: Option<Timestamp>,
@@ -181,6 +182,11 @@ impl FormatOptions {
         if !self.time.is_representable() || self.latest_time.is_some_and(|t| !t.is_representable())
         {
             return Err(OptionsError::Time);
+        }
+        if self.inode_size == InodeSize::B128 && self.time.pack().extra & 3 != 0 {
+            return Err(OptionsError::SmallInodeTime {
+                seconds: self.time.seconds,
+            });
         }
         size::check(self)
     }

@@ -38,7 +38,7 @@ impl Default for SizeRule {
 /// How many inodes there are; always rounded up so that the inode tables fill their blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InodeRule {
-    /// One inode for so many bytes of filesystem, and more where the tree leaves less than a fifth free.
+    /// One inode for so many bytes of filesystem (a block and two inodes at least), and more where the tree leaves less than a fifth free.
     BytesPerInode(u64),
     /// At least this many, and never fewer than the tree needs.
     Count(u64),
@@ -53,7 +53,7 @@ impl Default for InodeRule {
 /// Size of the journal, or none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum JournalRule {
-    /// What mke2fs gives a filesystem of the size: 16 MiB at 1 GiB up to 1 GiB from 128 GiB.
+    /// What mke2fs gives a filesystem of the size: none below 2,048 blocks, 32 MiB at 1 GiB, 1 GiB from 128 GiB.
     #[default]
     Default,
     /// No journal.
@@ -102,10 +102,11 @@ pub(super) fn check(options: &FormatOptions) -> Result<(), OptionsError> {
             return Err(OptionsError::JournalSize { blocks });
         }
     }
+    let least = u64::from(block_size).max(2 * u64::from(options.inode_size.bytes()));
     if let InodeRule::BytesPerInode(ratio) = options.inodes
-        && !(u64::from(block_size)..=1 << 26).contains(&ratio)
+        && !(least..=1 << 26).contains(&ratio)
     {
-        return Err(OptionsError::InodeRatio { ratio });
+        return Err(OptionsError::InodeRatio { ratio, least });
     }
     if let InodeRule::Count(count) = options.inodes
         && count > u64::from(u32::MAX)

@@ -20,7 +20,7 @@ pub(crate) use self::directories::{
 };
 pub(crate) use self::extents::{MAX_EXTENT_BLOCKS, ROOT_RECORDS, index_blocks};
 pub(crate) use self::layout::{Layout, SystemFile};
-pub(crate) use self::places::{Backups, Places};
+pub(crate) use self::places::{Backups, Places, is_sparse};
 pub(crate) use self::quota::{
     ENTRIES_PER_UNIT as QUOTA_ENTRIES_PER_UNIT, PREFIX_SHIFTS as QUOTA_PREFIX_SHIFTS,
     UNIT_BYTES as QUOTA_UNIT_BYTES,

@@ -57,9 +57,7 @@ impl Places {
             _ if group.0 == 0 => true,
             Backups::All => true,
             Backups::Two { second } => group.0 == 1 || second == Some(group),
-            Backups::Sparse => {
-                group.0 == 1 || [3, 5, 7].into_iter().any(|base| is_power(group.0, base))
-            }
+            Backups::Sparse => is_sparse(group.0),
         }
     }
 
@@ -196,6 +194,11 @@ fn area(options: &FormatOptions, shape: Shape) -> u32 {
     } else {
         area
     }
+}
+
+/// Whether a group has a backup with `sparse_super`, as the first and the powers of three, five and seven do.
+pub(crate) fn is_sparse(group: u32) -> bool {
+    group == 1 || [3, 5, 7].into_iter().any(|base| is_power(group, base))
 }
 
 fn is_power(mut number: u32, base: u32) -> bool {

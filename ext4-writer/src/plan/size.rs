@@ -186,7 +186,7 @@ impl Sizer<'_> {
             });
         }
         let groups = shape.groups(blocks);
-        let places = self.final_places(groups);
+        let places = self.final_places(blocks, groups);
         let Some(dimensions) = self.dimensions(blocks) else {
             return Err(TooSmall {
                 next: next_group(groups),
@@ -235,8 +235,8 @@ impl Sizer<'_> {
         }
     }
 
-    /// With `sparse_super2`, the last group gets a backup where its start is free.
-    fn final_places(&self, groups: u32) -> Places {
+    /// With `sparse_super2`, the last group gets a backup where its start is free and it is long enough.
+    fn final_places(&self, blocks: u64, groups: u32) -> Places {
         let mut places = self.places;
         let last = GroupNumber(groups.saturating_sub(1));
         if matches!(places.backups, Backups::Two { .. }) && last.0 > 1 {
@@ -245,9 +245,9 @@ impl Sizer<'_> {
                 backups: Backups::Two { second: Some(last) },
                 ..places
             };
-            let room =
-                u64::from(second.reserved(last)) < u64::from(places.shape.blocks_per_group) / 2;
-            if self.start <= start && room {
+            let needed = u64::from(second.reserved(last));
+            let room = needed < u64::from(places.shape.blocks_per_group) / 2;
+            if self.start <= start && room && start.0 + needed < blocks {
                 places = second;
             }
         }

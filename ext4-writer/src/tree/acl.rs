@@ -7,12 +7,19 @@ use super::XattrError;
 const VFS_VERSION: u32 = 2;
 const DISK_VERSION: u32 = 1;
 
+const OWNER: u16 = 0x01;
 const USER: u16 = 0x02;
+const OWNING_GROUP: u16 = 0x04;
 const GROUP: u16 = 0x08;
-/// Owner, named user, owning group, named group, mask, others.
-const KNOWN_TAGS: [u16; 6] = [0x01, USER, 0x04, GROUP, 0x10, 0x20];
+const MASK: u16 = 0x10;
+const OTHER: u16 = 0x20;
+/// The number of nobody.
+const NO_ID: u32 = u32::MAX;
 
 /// Translates the value that `getxattr` gives into what ext4 stores: only named users and groups keep a number.
+///
+/// Takes what `setxattr` takes. The kernel would answer with an error wherever it met another list: entries of one tag
+/// together, in this order, those of the owner, the owning group and others once each, and a mask where anybody is named.
 pub(super) fn to_disk(name: &[u8], value: &[u8]) -> Result<Vec<u8>, XattrError> {
     let malformed = || XattrError::MalformedAcl {
         name: super::xattrs::display(name),
@@ -22,15 +29,34 @@ pub(super) fn to_disk(name: &[u8], value: &[u8]) -> Result<Vec<u8>, XattrError> 
         return Err(malformed());
     }
     let mut out = DISK_VERSION.to_le_bytes().to_vec();
+    let mut seen = Vec::new();
     for entry in entries.chunks_exact(8) {
-        let tag = u16::from_le_bytes([entry[0], entry[1]]);
-        if !KNOWN_TAGS.contains(&tag) {
+        let [tag0, tag1, mode0, mode1, id @ ..] = entry else {
+            return Err(malformed());
+        };
+        let tag = u16::from_le_bytes([*tag0, *tag1]);
+        let mode = u16::from_le_bytes([*mode0, *mode1]);
+        let is_named = tag == USER || tag == GROUP;
+        let in_order = seen
+            .last()
+            .is_none_or(|last| *last < tag || is_named && *last == tag);
+        if mode > 7 || !in_order || is_named && id == NO_ID.to_le_bytes() {
             return Err(malformed());
         }
+        seen.push(tag);
         out.extend_from_slice(&entry[..4]);
-        if tag == USER || tag == GROUP {
-            out.extend_from_slice(&entry[4..]);
+        if is_named {
+            out.extend_from_slice(id);
         }
+    }
+    let has = |tag| seen.contains(&tag);
+    let known = [OWNER, USER, OWNING_GROUP, GROUP, MASK, OTHER];
+    let whole = has(OWNER) && has(OWNING_GROUP) && has(OTHER);
+    if !whole
+        || (has(USER) || has(GROUP)) && !has(MASK)
+        || !seen.iter().all(|tag| known.contains(tag))
+    {
+        return Err(malformed());
     }
     Ok(out)
 }
@@ -45,6 +71,8 @@ mod tests {
             &2_u32.to_le_bytes()[..],
             &[0x01, 0, 7, 0, 0xff, 0xff, 0xff, 0xff],
             &[0x02, 0, 6, 0, 0xe8, 3, 0, 0],
+            &[0x04, 0, 5, 0, 0xff, 0xff, 0xff, 0xff],
+            &[0x10, 0, 7, 0, 0xff, 0xff, 0xff, 0xff],
             &[0x20, 0, 4, 0, 0xff, 0xff, 0xff, 0xff],
         ]
         .concat();
@@ -52,7 +80,8 @@ mod tests {
         assert_eq!(
             disk,
             [
-                1, 0, 0, 0, 1, 0, 7, 0, 2, 0, 6, 0, 0xe8, 3, 0, 0, 0x20, 0, 4, 0
+                1, 0, 0, 0, 1, 0, 7, 0, 2, 0, 6, 0, 0xe8, 3, 0, 0, 4, 0, 5, 0, 0x10, 0, 7, 0, 0x20,
+                0, 4, 0
             ]
         );
     }
@@ -66,6 +95,40 @@ mod tests {
             &[2, 0, 0, 0, 3, 0, 7, 0, 0, 0, 0, 0],
         ] {
             assert!(to_disk(b"system.posix_acl_access", bad).is_err());
+        }
+    }
+
+    #[test]
+    fn lists_that_the_kernel_refuses_are_refused() {
+        let list = |entries: &[(u16, u16, u32)]| {
+            let mut bytes = 2_u32.to_le_bytes().to_vec();
+            for (tag, mode, id) in entries {
+                bytes.extend(tag.to_le_bytes());
+                bytes.extend(mode.to_le_bytes());
+                bytes.extend(id.to_le_bytes());
+            }
+            to_disk(b"system.posix_acl_default", &bytes)
+        };
+        let (owner, group, mask, other) = (
+            (1, 7, NO_ID),
+            (4, 5, NO_ID),
+            (0x10, 7, NO_ID),
+            (0x20, 0, NO_ID),
+        );
+        assert!(list(&[owner, group, other]).is_ok());
+        assert!(list(&[owner, (2, 7, 1), (2, 7, 2), group, (8, 1, 3), mask, other]).is_ok());
+        for bad in [
+            &[][..],
+            &[owner, group],
+            &[group, owner, other],
+            &[owner, owner, group, other],
+            &[owner, (2, 7, 1), group, other],
+            &[owner, group, (8, 7, 1), other],
+            &[owner, (2, 7, NO_ID), group, mask, other],
+            &[(1, 8, NO_ID), group, other],
+            &[owner, (3, 1, 1), group, mask, other],
+        ] {
+            assert!(list(bad).is_err(), "{bad:?}");
         }
     }
 }

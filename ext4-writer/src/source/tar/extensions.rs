@@ -3,6 +3,7 @@
 use std::io;
 
 use super::acl::{self, AclError};
+use super::libarchive;
 use super::pax;
 use super::sparse::{self, Sparse};
 use crate::source::{SourceError, io_error, shown};
@@ -26,6 +27,15 @@ pub(super) fn read(records: &[u8], path: &[u8]) -> Result<Extensions, SourceErro
         let (key, value) = record.map_err(failed)?;
         if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
             insert(&mut out.xattrs, name, value, path)?;
+        } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
+            let malformed = || io_error("read attribute of", path, io::ErrorKind::InvalidData);
+            let name = libarchive::name(name).ok_or_else(malformed)?;
+            let value = libarchive::value(value).ok_or_else(malformed)?;
+            insert(&mut out.xattrs, &name, &value, path)?;
+        } else if key == b"RHT.security.selinux" {
+            // As Linux has it, with a NUL at its end.
+            let label = [value, b"\0"].concat();
+            insert(&mut out.xattrs, b"security.selinux", &label, path)?;
         } else if let Some(kind) = key.strip_prefix(b"SCHILY.acl.") {
             if kind != b"access" && kind != b"default" {
                 return Err(unsupported_list(path, "is not of POSIX"));

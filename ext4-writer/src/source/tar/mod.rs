@@ -3,6 +3,7 @@
 mod acl;
 mod archive;
 mod extensions;
+mod libarchive;
 mod pax;
 mod sparse;
 
@@ -21,8 +22,8 @@ use crate::tree::{FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, Tre
 
 /// Stores the contents of an uncompressed tar stream and returns the tree, to be finished as it is or changed before.
 ///
-/// Owners, modes, times to the nanosecond, devices, hard links and extended attributes (`SCHILY.xattr.*`) are taken from
-/// the archive. A later entry of a name replaces an earlier one, but a directory keeps what is in it. Parents that the archive
+/// Owners, modes, times to the nanosecond, devices, hard links and extended attributes (`SCHILY.xattr.*`,
+/// `LIBARCHIVE.xattr.*`, `RHT.security.selinux`) are taken from the archive. A later entry of a name replaces an earlier one, but a directory keeps what is in it. Parents that the archive
 /// lacks become directories of root with mode 0755 and time 0. All four times are the time of modification.
 ///
 /// Sparse files are taken in GNU and in PAX format. Access control lists are taken as attributes
@@ -30,7 +31,7 @@ use crate::tree::{FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, Tre
 /// user or a group no number, as GNU tar's does for names of the machine that wrote it, is refused, not dropped.
 ///
 /// # Errors
-/// Where the stream ends early or is malformed, an entry climbs out of the tree or passes through what is no
+/// Where the stream ends within a file or is malformed (that the end is marked is not asked for), an entry climbs out of the tree or passes through what is no
 /// directory, a hard link's target is missing, or ext4 cannot hold an entry.
 ///
 /// ```
@@ -86,6 +87,11 @@ impl<D: Device, R: Read> Reader<'_, D, R> {
         let parts = parts(&path)?;
         let metadata = metadata(&member.header, extensions, &path)?;
         let Some((name, parents)) = parts.split_last() else {
+            if member.kind != EntryType::Directory {
+                let what = "the root, and no directory".to_owned();
+                let path = shown(&path);
+                return Err(SourceError::Unsupported { path, what });
+            }
             let root = self.tree.root();
             return Ok(self.tree.set_metadata(root, metadata)?);
         };
