@@ -12,7 +12,7 @@ pub struct Limits {
     pub path_depth: usize,
     /// Bytes of one path, once cleaned (Linux' `PATH_MAX` less its NUL).
     pub path_bytes: usize,
-    /// Memory of the merged tree in bytes: nodes, names, symlink targets and extended attributes.
+    /// Memory of the merged tree in bytes: nodes, names, symlink targets, extended attributes and holes.
     pub metadata_bytes: u64,
     /// Decoded tar bytes over all layers.
     pub expanded_bytes: u64,

@@ -172,6 +172,24 @@ fn memory_of_directories_that_a_layer_makes_and_removes() {
 }
 
 #[test]
+fn memory_of_holes() {
+    let limits = limits(|limits| limits.metadata_bytes = 1 << 20);
+    let pieces: u64 = 20_000;
+    let map: Vec<String> = (0..pieces)
+        .map(|piece| format!("{},1", piece * 8192))
+        .collect();
+    let sparse = |index: usize| {
+        Entry::file(format!("sparse-{index}"), vec![b'x'; pieces as usize])
+            .pax("GNU.sparse.size", (pieces * 8192).to_string())
+            .pax("GNU.sparse.numblocks", pieces.to_string())
+            .pax("GNU.sparse.map", map.join(","))
+    };
+    assert!(apply(&limits, [(0..2).map(sparse)]).is_ok());
+    let error = exceeds(&limits, [(0..6).map(sparse)]);
+    assert!(error.starts_with("merged tree is 12"), "{error}");
+}
+
+#[test]
 fn depth_behind_symbolic_links() {
     let chain = |components: usize| {
         [

@@ -183,6 +183,7 @@ impl<S: ContentSink> Merger<'_, S> {
     fn hole(&mut self, length: u64) -> Result<(), ApplyError<S::Error>> {
         if self.open.is_some() {
             self.sink.hole(length).map_err(ApplyError::Sink)?;
+            self.rootfs.count_hole();
         }
         Ok(())
     }

@@ -42,6 +42,9 @@ use layer::LayerState;
 use resolve::PathCache;
 use tree::Tree;
 
+/// What a sink needs to remember of a hole, about.
+const HOLE_BYTES: u64 = 16;
+
 /// A root filesystem in memory, without the contents of its files.
 ///
 /// Takes under 200 bytes for an entry with a name of usual length and no extended attributes.
@@ -54,6 +57,8 @@ pub struct Rootfs<C> {
     implied_mtime: Timestamp,
     limits: Limits,
     usage: Usage,
+    /// Holes in the files of all layers.
+    holes: u64,
 }
 
 /// What has been read into a [`Rootfs`] over all layers.
@@ -121,6 +126,7 @@ impl<C> Rootfs<C> {
             implied_mtime,
             limits: limits.clone(),
             usage: Usage::default(),
+            holes: 0,
         }
     }
 
@@ -208,7 +214,12 @@ impl<C> Rootfs<C> {
 
     /// Memory that the tree takes, in bytes, as it is held against [`Limits::metadata_bytes`].
     pub fn memory_bytes(&self) -> u64 {
-        self.tree.memory_bytes() + self.layer.memory_bytes()
+        self.tree.memory_bytes() + self.layer.memory_bytes() + self.holes * HOLE_BYTES
+    }
+
+    /// Counts a hole, behind which a content goes on: its sink will remember where.
+    pub(crate) fn count_hole(&mut self) {
+        self.holes += 1;
     }
 
     /// What has been read so far.
