@@ -20,11 +20,12 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// A platform in normal form.
+    /// A platform in normal form. Who names an architecture alone means Linux: engines take the system of their host.
     #[must_use]
     pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Self {
         let os = match os.to_ascii_lowercase().as_str() {
             "macos" => "darwin".into(),
+            "" if !architecture.is_empty() => "linux".into(),
             other => other.into(),
         };
         let architecture = architecture.to_ascii_lowercase();

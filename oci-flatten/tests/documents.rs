@@ -100,7 +100,9 @@ async fn entries_without_a_platform_are_asked_of_their_configs() {
     let amd = blobs.image("linux/amd64", &[layer("a", "amd")]);
     let artifact = blobs.add("application/vnd.oci.empty.v1+json", "{}");
     let artifact = blobs.add_json(media_type::OCI_MANIFEST, &manifest(&artifact, &[]));
-    let entries = [artifact.clone(), arm.clone(), amd.clone()];
+    let mut unnamed = amd.clone();
+    unnamed["platform"] = json!({});
+    let entries = [artifact.clone(), arm.clone(), unnamed];
     let top = blobs.add_json(media_type::OCI_INDEX, &index(&entries));
     for (wanted, chosen) in [("linux/amd64", &amd), ("linux/arm64/v8", &arm)] {
         let image = find(&blobs, &top, wanted).await.unwrap();

@@ -42,7 +42,9 @@ impl Descriptor {
     /// The platform, when the descriptor has one.
     #[must_use]
     pub fn platform(&self) -> Option<Platform> {
-        self.platform.as_ref().map(PlatformFields::normal)
+        let named = |platform: &&PlatformFields| **platform != PlatformFields::default();
+        let platform = self.platform.as_ref().filter(named);
+        platform.map(PlatformFields::normal)
     }
 
     /// The annotation called `key`.

@@ -192,14 +192,9 @@ impl Config {
         parse_object(bytes, "config")
     }
 
-    /// The platform; `None` when the config names neither an operating system nor an architecture. Who leaves out the
-    /// system alone means Linux, as engines take that of the host.
+    /// The platform; `None` when the config names neither an operating system nor an architecture.
     pub(crate) fn platform(&self) -> Option<Platform> {
-        let os = match self.os.as_str() {
-            "" if !self.architecture.is_empty() => "linux",
-            os => os,
-        };
-        let platform = Platform::new(os, &self.architecture, self.variant.as_deref());
+        let platform = Platform::new(&self.os, &self.architecture, self.variant.as_deref());
         (!platform.is_unknown()).then_some(platform)
     }
 
