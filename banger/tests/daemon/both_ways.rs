@@ -237,7 +237,9 @@ fn images(pair: &Pair) {
         3,
     );
     pair.run(&format!("image pull {SAMPLE} --name two --size 64K"), 8);
-    pair.run(&format!("image pull {SAMPLE} --name two --max-size 1K"), 7);
+    // How far the decoder is ahead by then is no matter.
+    let bounded = format!("image pull {SAMPLE} --name two --max-size 1K -q");
+    pair.run(&bounded, 7);
     pair.run(
         &format!("image pull {SAMPLE} --name x --kernel-ref cloud --kernel vmlinux"),
         2,
