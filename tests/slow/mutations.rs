@@ -36,7 +36,7 @@ const fn mutation(
     }
 }
 
-const MUTATIONS: [Mutation; 14] = [
+const MUTATIONS: [Mutation; 16] = [
     mutation(
         "checksums are inverted at the end",
         "checksum.rs",
@@ -68,15 +68,15 @@ const MUTATIONS: [Mutation; 14] = [
     mutation(
         "quota files count a block too many",
         "encode/inodes.rs",
-        "self.usages.count([node.uid, node.gid, project], bytes);",
-        "self.usages.count([node.uid, node.gid, project], bytes + 1024);",
+        "self.usages.count(ids, 1 + values, bytes);",
+        "self.usages.count(ids, 1 + values, bytes + 1024);",
         ("features", "quotas_count_what_everybody_has"),
     ),
     mutation(
         "access control lists lose the numbers of groups",
         "tree/acl.rs",
-        "if tag == USER || tag == GROUP {",
-        "if tag == USER {",
+        "let is_named = tag == USER || tag == GROUP;",
+        "let is_named = tag == USER;",
         ("features", "getfacl_shows_access_control_lists"),
     ),
     mutation(
@@ -112,6 +112,26 @@ const MUTATIONS: [Mutation; 14] = [
         "if self == Self::new(stat) {",
         "if self.identity == identity(stat) {",
         ("sources", "what_changes_while_it_is_read_is_an_error"),
+    ),
+    mutation(
+        "pieces of sparse files move together",
+        "source/tar/mod.rs",
+        "self.image.skip_content(piece.offset - end)?;",
+        "self.image.skip_content(0)?;",
+        (
+            "sources",
+            "every_sparse_format_gives_the_image_of_the_plain_archive",
+        ),
+    ),
+    mutation(
+        "a last group has a backup that it is too short for",
+        "plan/size.rs",
+        "if self.start <= start && room && start.0 + needed < blocks {",
+        "if self.start <= start && room {",
+        (
+            "features",
+            "two_backups_pass_whatever_the_length_of_the_last_group",
+        ),
     ),
     mutation(
         "extents are a block too long",
