@@ -15,7 +15,9 @@
     reason = "a bench prints, and may stop at once"
 )]
 
-use std::convert::Infallible;
+#[path = "../tests/support/nowhere.rs"]
+mod nowhere;
+
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -24,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use async_compression::tokio::bufread::GzipDecoder;
 use futures_util::StreamExt;
-use oci_flatten::apply::ContentSink;
+use nowhere::Nowhere;
 use oci_flatten::decode::decode;
 use oci_flatten::digest::Digest;
 use oci_flatten::flatten::{CancellationToken, FlattenOptions, flatten};
@@ -231,29 +233,6 @@ impl Source for OneLayer {
         let file = self.file.try_clone().unwrap();
         let blob = verified_file(file, digest.unwrap(), size.unwrap());
         Box::pin(std::future::ready(Ok(blob)))
-    }
-}
-
-struct Nowhere;
-
-impl ContentSink for Nowhere {
-    type Content = ();
-    type Error = Infallible;
-
-    fn begin(&mut self, _size: u64) -> Result<(), Infallible> {
-        Ok(())
-    }
-    fn write(&mut self, _bytes: &[u8]) -> Result<(), Infallible> {
-        Ok(())
-    }
-    fn hole(&mut self, _length: u64) -> Result<(), Infallible> {
-        Ok(())
-    }
-    fn end(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-    fn release(&mut self, _content: ()) -> Result<(), Infallible> {
-        Ok(())
     }
 }
 

@@ -5,13 +5,16 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
-use std::convert::Infallible;
+#[path = "../tests/support/nowhere.rs"]
+mod nowhere;
+
 use std::hint::black_box;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use oci_flatten::apply::{ContentSink, LayerApplier};
+use nowhere::Nowhere;
+use oci_flatten::apply::LayerApplier;
 use oci_flatten::entry::Timestamp;
 use oci_flatten::limits::Limits;
 use oci_flatten::rootfs::Rootfs;
@@ -210,33 +213,4 @@ fn one_directory(entries: u32) {
     report("  children in order", entries, || {
         rootfs.children(directory).len() as u64
     });
-}
-
-/// A sink that keeps nothing.
-struct Nowhere;
-
-impl ContentSink for Nowhere {
-    type Content = u32;
-    type Error = Infallible;
-
-    fn begin(&mut self, _size: u64) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
-        black_box(bytes.len());
-        Ok(())
-    }
-
-    fn hole(&mut self, _length: u64) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<u32, Infallible> {
-        Ok(0)
-    }
-
-    fn release(&mut self, _content: u32) -> Result<(), Infallible> {
-        Ok(())
-    }
 }

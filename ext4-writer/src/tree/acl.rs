@@ -4,17 +4,26 @@
 
 use super::XattrError;
 
-const VFS_VERSION: u32 = 2;
+pub(crate) const VFS_VERSION: u32 = 2;
 const DISK_VERSION: u32 = 1;
 
-const OWNER: u16 = 0x01;
-const USER: u16 = 0x02;
-const OWNING_GROUP: u16 = 0x04;
-const GROUP: u16 = 0x08;
-const MASK: u16 = 0x10;
-const OTHER: u16 = 0x20;
-/// The number of nobody.
-const NO_ID: u32 = u32::MAX;
+pub(crate) const OWNER: u16 = 0x01;
+pub(crate) const USER: u16 = 0x02;
+pub(crate) const OWNING_GROUP: u16 = 0x04;
+pub(crate) const GROUP: u16 = 0x08;
+pub(crate) const MASK: u16 = 0x10;
+pub(crate) const OTHER: u16 = 0x20;
+/// The number of entries that have none, and of nobody.
+pub(crate) const NO_ID: u32 = u32::MAX;
+
+/// What every list has.
+pub(crate) const BASE: [u16; 3] = [OWNER, OWNING_GROUP, OTHER];
+
+/// Whether a list with these tags has all that it needs: a mask, too, where anybody is named.
+pub(crate) fn is_whole(has: impl Fn(u16) -> bool) -> bool {
+    let named = has(USER) || has(GROUP);
+    BASE.into_iter().all(&has) && (!named || has(MASK))
+}
 
 /// Translates the value that `getxattr` gives into what ext4 stores: only named users and groups keep a number.
 ///
@@ -49,13 +58,8 @@ pub(super) fn to_disk(name: &[u8], value: &[u8]) -> Result<Vec<u8>, XattrError> 
             out.extend_from_slice(id);
         }
     }
-    let has = |tag| seen.contains(&tag);
     let known = [OWNER, USER, OWNING_GROUP, GROUP, MASK, OTHER];
-    let whole = has(OWNER) && has(OWNING_GROUP) && has(OTHER);
-    if !whole
-        || (has(USER) || has(GROUP)) && !has(MASK)
-        || !seen.iter().all(|tag| known.contains(tag))
-    {
+    if !is_whole(|tag| seen.contains(&tag)) || !seen.iter().all(|tag| known.contains(tag)) {
         return Err(malformed());
     }
     Ok(out)

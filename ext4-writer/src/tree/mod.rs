@@ -3,7 +3,7 @@
 //! Everything a tree holds is valid for ext4: names, link counts, device numbers and times are checked where
 //! they enter. Nothing here recurses, so depth is bounded by memory alone.
 
-mod acl;
+pub(crate) mod acl;
 mod check;
 mod error;
 mod kind;

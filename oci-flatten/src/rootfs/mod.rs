@@ -178,12 +178,9 @@ impl<C> Rootfs<C> {
 
     /// A child's path from the root.
     pub fn path(&self, child: Child) -> Vec<u8> {
+        let above = self.tree.upwards(self.tree.parent(child.dentry));
         let mut names = vec![self.name(child)];
-        let mut directory = self.tree.parent(child.dentry);
-        while let Some(entry) = self.tree.directory_entry(directory) {
-            names.push(self.tree.name(entry));
-            directory = self.tree.parent(entry);
-        }
+        names.extend(above.map(|entry| self.tree.name(entry)));
         names.reverse();
         names.join(&b'/')
     }

@@ -187,13 +187,10 @@ impl<C> Rootfs<C> {
     /// whole path is one string for them.
     fn check_depth(&self, directory: NodeId) -> Result<(), MergeError> {
         let limit = self.limits.path_depth;
-        let above = |&id: &NodeId| {
-            let entry = self.tree.directory_entry(id);
-            entry.map(|entry| self.tree.parent(entry))
-        };
-        let depth = std::iter::successors(Some(directory), above)
-            .skip(1)
-            .take(limit + 1)
+        let depth = self
+            .tree
+            .upwards(directory)
+            .take(limit.saturating_add(1))
             .count();
         let what = "path behind symbolic links";
         LimitExceeded::check(what, depth as u64, "components", limit as u64)?;

@@ -147,9 +147,17 @@ impl<C> Tree<C> {
 
     /// Whether a directory is `node` or below it.
     pub(super) fn is_within(&self, directory: NodeId, node: NodeId) -> bool {
-        let above = |&id: &NodeId| self.directory_entry(id).map(|entry| self.parent(entry));
         self.inode(node).kind.is_directory()
-            && std::iter::successors(Some(directory), above).any(|id| id == node)
+            && (directory == node
+                || self
+                    .upwards(directory)
+                    .any(|entry| self.parent(entry) == node))
+    }
+
+    /// A directory's own entry, that of the directory it is in, and so on up to the root, which has none.
+    pub(super) fn upwards(&self, directory: NodeId) -> impl Iterator<Item = DentryId> {
+        let above = |&entry: &DentryId| self.directory_entry(self.parent(entry));
+        std::iter::successors(self.directory_entry(directory), above)
     }
 
     /// The entries of a directory, in no order that means anything.

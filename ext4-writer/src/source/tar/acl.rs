@@ -4,19 +4,9 @@
 //! or bsdtar ([star's manual](https://codeberg.org/schilytools/schilytools), `SCHILY.acl.access`). The text is turned
 //! into the value of `system.posix_acl_*` (Linux' `uapi/linux/posix_acl_xattr.h`).
 
-const VERSION: u32 = 2;
-/// The number of entries that have none.
-const NO_ID: u32 = u32::MAX;
-
-const OWNER: u16 = 0x01;
-const USER: u16 = 0x02;
-const OWNING_GROUP: u16 = 0x04;
-const GROUP: u16 = 0x08;
-const MASK: u16 = 0x10;
-const OTHER: u16 = 0x20;
-
-/// What every list has.
-const BASE: [u16; 3] = [OWNER, OWNING_GROUP, OTHER];
+use crate::tree::acl::{
+    BASE, GROUP, MASK, NO_ID, OTHER, OWNER, OWNING_GROUP, USER, VFS_VERSION, is_whole,
+};
 
 /// Why a list cannot be taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,11 +31,10 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<u8>, AclError> {
         .windows(2)
         .all(|pair| (pair[0].tag, pair[0].id) != (pair[1].tag, pair[1].id));
     let has = |tag| entries.iter().any(|entry| entry.tag == tag);
-    let named = has(USER) || has(GROUP);
-    if !distinct || !BASE.into_iter().all(has) || (named && !has(MASK)) {
+    if !distinct || !is_whole(has) {
         return Err(AclError::Malformed);
     }
-    let mut value = VERSION.to_le_bytes().to_vec();
+    let mut value = VFS_VERSION.to_le_bytes().to_vec();
     for entry in entries {
         value.extend_from_slice(&entry.tag.to_le_bytes());
         value.extend_from_slice(&entry.permissions.to_le_bytes());

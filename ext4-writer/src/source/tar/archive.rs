@@ -8,8 +8,8 @@ use std::io::{self, BufReader, Read};
 
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
-use super::pax;
 use super::sparse::Sparse;
+use super::{malformed, pax};
 use crate::source::{SourceError, io_error};
 
 /// Everything in a tar begins at a multiple of this.
@@ -299,8 +299,4 @@ pub(super) fn number(field: &[u8]) -> io::Result<i64> {
 
 pub(super) fn unsigned(value: i64) -> io::Result<u64> {
     u64::try_from(value).map_err(|_| malformed("a number below zero in a header"))
-}
-
-fn malformed(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }

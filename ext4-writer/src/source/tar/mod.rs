@@ -239,6 +239,10 @@ impl<D: Device, R: Read> Reader<'_, D, R> {
     }
 }
 
+fn malformed(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
 /// The parts of a path without empty ones and `.`.
 fn parts(path: &[u8]) -> Result<Vec<&[u8]>, SourceError> {
     let parts: Vec<&[u8]> = path

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::malformed;
+
 /// Takes records apart, as keys and values.
 pub(super) fn records(mut bytes: &[u8]) -> impl Iterator<Item = io::Result<(&[u8], &[u8])>> {
     std::iter::from_fn(move || {
@@ -33,10 +35,6 @@ pub(super) fn decimal(text: &[u8]) -> io::Result<u64> {
     number
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| malformed("malformed number in a PAX record"))
-}
-
-fn malformed(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]

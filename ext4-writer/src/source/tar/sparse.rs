@@ -73,7 +73,7 @@ impl Sparse {
     pub(super) fn push(&mut self, number: u64) -> io::Result<()> {
         if self.numbers.len() == MAX_NUMBERS {
             let what = format!("more than {} pieces", MAX_NUMBERS / 2);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            return Err(super::malformed(&what));
         }
         self.numbers.push(number);
         Ok(())
@@ -136,5 +136,5 @@ impl Sparse {
 }
 
 fn malformed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "malformed sparse map")
+    super::malformed("malformed sparse map")
 }
