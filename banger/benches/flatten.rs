@@ -78,7 +78,10 @@ async fn inflate(name: &SourceName) -> u64 {
     let mut bytes = 0;
     for layer in 0..source.image().layers.len() {
         let blob = source.open_layer(layer).await.expect("the layer opens");
-        let mut tar = decode(blob).await.expect("the layer decodes").stream;
+        let mut tar = decode(blob, u64::MAX)
+            .await
+            .expect("the layer decodes")
+            .stream;
         loop {
             match tar.read(&mut buffer).await.expect("the layer decodes") {
                 0 => break,

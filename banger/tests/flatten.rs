@@ -177,7 +177,7 @@ fn warnings_are_told_with_their_layer() {
         "layer 1 of 3: character device 0:0 kept as a device: null",
         "layer 1 of 3: extended attribute trusted.overlay.opaque left out: null",
         "layer 2 of 3: whiteout of a file of its own layer ignored: x",
-        &format!("layer 3 of 3: layer is uncompressed tar, its media type says {gzip}"),
+        &format!("layer 3 of 3: layer is uncompressed, its media type says {gzip}"),
     ];
     let (_, stderr) = run(&mut flatten(&source, &folder.path().join("r")), 0);
     let told: Vec<_> = stderr

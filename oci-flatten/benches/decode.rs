@@ -108,7 +108,7 @@ fn main() {
 }
 
 async fn inflate_alone(blob: &[u8]) {
-    let mut stream = decode(blob).await.unwrap().stream;
+    let mut stream = decode(blob, u64::MAX).await.unwrap().stream;
     let mut buffer = vec![0; BUFFER];
     while stream.read(&mut buffer).await.unwrap() > 0 {}
 }
@@ -127,7 +127,7 @@ async fn whole_chain(source: &Arc<dyn Source>) {
 }
 
 async fn decode_alone(blob: &[u8]) {
-    let mut stream = decode(blob).await.unwrap().stream;
+    let mut stream = decode(blob, u64::MAX).await.unwrap().stream;
     let mut reader = LayerReader::new(&Limits::default());
     let mut buffer = vec![0; BUFFER];
     loop {

@@ -1,29 +1,22 @@
-//! From a blob to a tar: gzip, zstd or nothing, told by the first bytes.
+//! From a blob to a tar, whatever it is compressed with, told by the first bytes.
 //!
-//! The media type is not asked; tools have always gone by the bytes. Several gzip members and several
-//! zstd frames, skippable ones included, are one stream. NUL padding after the last gzip member is
-//! accepted, as GNU gzip does, and any other trailing byte is an error.
+//! The media type is not asked; tools have always gone by the bytes. What is read is what
+//! [`compression`](crate::compression) reads.
 
 use std::io::{self, Cursor};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use async_compression::tokio::bufread::ZstdDecoder;
-use async_compression::zstd::DParameter;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, Chain, ReadBuf};
 
+use crate::compression::{Compression, DecompressError, DecompressOptions, MAGIC_BYTES, Members};
 use crate::error::{Error, ErrorKind};
-use crate::gzip::GzipDecoder;
-use crate::media_type::Compression;
 
 /// The bytes that move at once; below 128 KiB the hand-over costs as much as the inflating.
 pub(crate) const BUFFER: usize = 256 * 1024;
 
-/// Log₂ of the largest window a zstd frame may ask for: 512 MiB, containerd's bound (libzstd's own is 128 MiB).
-const ZSTD_WINDOW_LOG: u32 = 29;
-
-/// The longest magic number, bzip2's.
-const MAGIC: usize = 10;
+/// The largest window a zstd frame may ask for: containerd's bound (libzstd's own is 128 MiB).
+const WINDOW_BYTES: u32 = 512 << 20;
 
 /// A decompressed stream, and what it was.
 pub struct Decoded<'a> {
@@ -33,32 +26,57 @@ pub struct Decoded<'a> {
     pub stream: Pin<Box<dyn AsyncRead + Send + 'a>>,
 }
 
-/// Decompresses a blob.
+/// Decompresses a blob to `expanded_bytes` at most.
 ///
 /// An empty blob is an empty tar, that is an empty layer.
 ///
 /// # Errors
-/// What reading the first bytes gives; and [`ErrorKind::Unsupported`] (inside the `io::Error`) for bzip2
-/// and xz. Malformed data shows as errors of the stream.
-pub async fn decode<'a, R>(reader: R) -> io::Result<Decoded<'a>>
+/// What reading the first bytes gives. Malformed data, and data beyond the bound, show as errors of the stream, with a
+/// [`DecompressError`] inside.
+pub async fn decode<'a, R>(reader: R, expanded_bytes: u64) -> io::Result<Decoded<'a>>
 where
     R: AsyncBufRead + Send + Unpin + 'a,
 {
     let (compression, reader) = sniff(reader).await?;
     let stream: Pin<Box<dyn AsyncRead + Send + 'a>> = match compression {
         Compression::None => Box::pin(reader),
-        Compression::Gzip => Box::pin(GzipDecoder::new(reader)),
-        Compression::Zstd => {
-            let window = DParameter::window_log_max(ZSTD_WINDOW_LOG);
-            let mut decoder = ZstdDecoder::with_params(reader, &[window]);
-            decoder.multiple_members(true);
-            Box::pin(decoder)
+        _ => {
+            let options = DecompressOptions::new(expanded_bytes).with_window(WINDOW_BYTES);
+            let members = Members::new(compression, options)?;
+            Box::pin(Expanded { reader, members })
         }
     };
     Ok(Decoded {
         compression,
         stream,
     })
+}
+
+/// What a compressed reader expands to.
+struct Expanded<R> {
+    reader: R,
+    members: Members,
+}
+
+impl<R: AsyncBufRead + Unpin> AsyncRead for Expanded<R> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { reader, members } = self.get_mut();
+        while out.remaining() > 0 && !members.is_at_end() {
+            // A pending or failed read leaves the members as they were.
+            let input = ready!(Pin::new(&mut *reader).poll_fill_buf(cx))?;
+            let moved = members.step(input, out.initialize_unfilled())?;
+            Pin::new(&mut *reader).consume(moved.taken);
+            out.advance(moved.given);
+            if moved.given > 0 {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// `poll_read` of a reader that has a buffer.
@@ -76,13 +94,22 @@ pub(crate) fn poll_read_buffered<R: AsyncBufRead>(
 
 /// An error of a decoded stream: the reader's own, or the decompressor's.
 pub(crate) fn stream_error(error: io::Error) -> Error {
-    match error.downcast::<Error>() {
-        Ok(error) => error,
-        Err(error) if error.raw_os_error().is_some() => Error::io("read", error),
-        Err(error) => Error::new(
-            ErrorKind::Integrity,
-            format!("malformed compressed data: {error}"),
-        ),
+    let error = match error.downcast::<Error>() {
+        Ok(error) => return error,
+        Err(error) => error,
+    };
+    match error.downcast::<DecompressError>() {
+        Ok(error) => {
+            let kind = match error {
+                DecompressError::Unsupported(_) => ErrorKind::Unsupported,
+                DecompressError::TooLarge { .. }
+                | DecompressError::TooLong { .. }
+                | DecompressError::Window { .. } => ErrorKind::LimitExceeded,
+                _ => ErrorKind::Integrity,
+            };
+            Error::new(kind, error.to_string())
+        }
+        Err(error) => Error::io("read", error),
     }
 }
 
@@ -90,41 +117,12 @@ pub(crate) fn stream_error(error: io::Error) -> Error {
 pub(crate) async fn sniff<R: AsyncRead + Unpin>(
     mut reader: R,
 ) -> io::Result<(Compression, Chain<Cursor<Vec<u8>>, R>)> {
-    let mut head = Vec::with_capacity(MAGIC);
+    let mut head = Vec::with_capacity(MAGIC_BYTES);
     (&mut reader)
-        .take(MAGIC as u64)
+        .take(MAGIC_BYTES as u64)
         .read_to_end(&mut head)
         .await?;
-    let compression = match head.as_slice() {
-        [0x1f, 0x8b, 0x08, ..] => Compression::Gzip,
-        // A frame, or a skippable frame, which zstd:chunked may start with.
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => return Err(unsupported("xz")),
-        [
-            b'B',
-            b'Z',
-            b'h',
-            b'1'..=b'9',
-            0x31,
-            0x41,
-            0x59,
-            0x26,
-            0x53,
-            0x59,
-        ] => {
-            return Err(unsupported("bzip2"));
-        }
-        _ => Compression::None,
-    };
-    Ok((compression, Cursor::new(head).chain(reader)))
-}
-
-fn unsupported(name: &str) -> io::Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        format!("{name} compression is not supported"),
-    )
-    .into()
+    Ok((Compression::sniff(&head), Cursor::new(head).chain(reader)))
 }
 
 #[cfg(test)]
@@ -175,11 +173,11 @@ mod tests {
         let Decoded {
             compression,
             mut stream,
-        } = decode(Cursor::new(bytes.to_vec())).await?;
+        } = decode(Cursor::new(bytes.to_vec()), 1 << 20).await?;
         let outcome = stream.read_to_end(&mut whole).await;
         let mut dripped = Vec::new();
         let drip = BufReader::new(Drip(Cursor::new(bytes.to_vec())));
-        let mut drip = decode(drip).await?.stream;
+        let mut drip = decode(drip, 1 << 20).await?.stream;
         let drip_outcome = drip.read_to_end(&mut dripped).await;
         assert_eq!(
             outcome.is_ok(),
@@ -280,25 +278,16 @@ mod tests {
     async fn notices_every_truncation() {
         let tar: Vec<u8> = (0..2000_u32).flat_map(u32::to_le_bytes).collect();
         for whole in [gzip(&tar).await, zstd(&tar).await] {
-            for length in (MAGIC..whole.len()).step_by(7).chain([whole.len() - 1]) {
+            for length in (MAGIC_BYTES..whole.len())
+                .step_by(7)
+                .chain([whole.len() - 1])
+            {
                 assert!(
                     decoded(&whole[..length]).await.is_err(),
                     "{length} of {}",
                     whole.len()
                 );
             }
-        }
-    }
-
-    #[tokio::test]
-    async fn refuses_what_no_image_may_use_by_name() {
-        for (bytes, name) in [
-            (&b"\xfd7zXZ\0 and so on"[..], "xz"),
-            (b"BZh91AY&SY and so on", "bzip2"),
-        ] {
-            let error = Error::io("layer", decoded(bytes).await.unwrap_err());
-            assert_eq!(error.kind(), ErrorKind::Unsupported);
-            assert!(error.message().contains(name), "{error}");
         }
     }
 }

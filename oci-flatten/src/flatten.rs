@@ -105,6 +105,7 @@ where
         pool: pool_receiver,
         observer: observer.clone(),
         cancellation: cancellation.clone(),
+        expanded_bytes: options.limits.expanded_bytes,
         suspect: suspect.clone(),
     };
     let decoding = start_decoding(decoder, cancellation.clone());

@@ -10,11 +10,11 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, ReadBuf}
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::compression::Compression;
 use crate::decode::{self, Decoded};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::Layer;
-use crate::media_type::Compression;
 use crate::progress::{Event, Observer};
 use crate::source::{Blob, Source};
 
@@ -70,6 +70,8 @@ pub(crate) struct Decoder {
     pub(crate) pool: mpsc::Receiver<Chunk>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) cancellation: CancellationToken,
+    /// What one layer may expand to; all of them together are held to it behind the decoder.
+    pub(crate) expanded_bytes: u64,
     /// Set by the applying half when it stops because of what it read.
     pub(crate) suspect: Arc<AtomicBool>,
 }
@@ -111,7 +113,7 @@ impl Decoder {
         let Decoded {
             compression,
             mut stream,
-        } = decode::decode(&mut *tap).await?;
+        } = decode::decode(&mut *tap, self.expanded_bytes).await?;
         if self.steps.send(Step::Begin).await.is_err() {
             return Ok(Err(Stopped));
         }

@@ -7,7 +7,7 @@
 //! ```text
 //! source   registry · oci: layout · oci-archive: · docker-archive: · tar:
 //!   └ blob      size and digest verified while it streams
-//!     └ decode    gzip | zstd | none, diff_id hashed on the way
+//!     └ decode    gzip | zstd | … | none, diff_id hashed on the way
 //!       └ tar       entries: path, kind, metadata, content
 //!         └ Rootfs    merged tree; whiteouts hide lower layers only
 //!           └ ContentSink   file bytes, in order of arrival
@@ -26,12 +26,12 @@ pub mod whiteout;
 pub mod testkit;
 
 pub mod cache;
+pub mod compression;
 pub mod credentials;
 pub mod decode;
 pub mod digest;
 pub mod error;
 pub mod flatten;
-mod gzip;
 pub mod image;
 pub mod layer;
 pub mod media_type;

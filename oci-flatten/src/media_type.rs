@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::compression::Compression;
+
 /// `application/vnd.oci.image.index.v1+json`
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// `application/vnd.oci.image.manifest.v1+json`
@@ -22,33 +24,11 @@ pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json"
 /// `application/vnd.docker.image.rootfs.diff.tar`
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
-/// How a layer's tar is compressed.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// RFC 1952.
-    Gzip,
-    /// RFC 8878.
-    Zstd,
-}
-
-impl fmt::Display for Compression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "uncompressed tar",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        })
-    }
-}
-
 /// What a media type says about a layer.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LayerType {
-    /// The compression the type names; the bytes decide what is done.
+    /// The compression the type names: none, gzip or zstd; the bytes decide what is done.
     pub compression: Compression,
     /// Docker's "foreign", OCI's "nondistributable": the publisher may keep the bytes elsewhere.
     pub foreign: bool,

@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::file::{self, FileReader, Opened};
 use super::members::{self, Member, Place, clean};
 use super::{OpenOptions, TarInput};
-use crate::decode::{self, Decoded};
+use crate::compression::Compression;
+use crate::decode;
 use crate::error::{Error, ErrorKind, Result, excerpt};
-use crate::media_type::Compression;
 
 /// The most links followed from one name; `docker save` needs one.
 const MAX_LINKS: usize = 16;
@@ -88,7 +88,9 @@ async fn spool(reader: FileReader, name: &str, options: &OpenOptions) -> Result<
     let reading = |error| decode::stream_error(error).context(name);
     let file = tempfile::tempfile_in(directory).map_err(writing)?;
     let mut out = tokio::fs::File::from_std(file.try_clone().map_err(writing)?);
-    let Decoded { mut stream, .. } = decode::decode(reader).await.map_err(reading)?;
+    let limit = options.limits.expanded_bytes;
+    let decoded = decode::decode(reader, limit).await.map_err(reading)?;
+    let mut stream = decoded.stream;
     let (mut buffer, mut length) = (vec![0; decode::BUFFER], 0);
     loop {
         let read = stream.read(&mut buffer).await.map_err(reading)?;
@@ -96,9 +98,8 @@ async fn spool(reader: FileReader, name: &str, options: &OpenOptions) -> Result<
             break;
         }
         length += read as u64;
-        let limit = options.limits.expanded_bytes;
         if length > limit {
-            let message = format!("{name} expands to more than {limit} bytes");
+            let message = format!("{name} has more than {limit} bytes");
             return Err(Error::new(ErrorKind::LimitExceeded, message));
         }
         out.write_all(&buffer[..read]).await.map_err(writing)?;

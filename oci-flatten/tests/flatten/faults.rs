@@ -164,21 +164,25 @@ async fn malformed_compression_is_told_where_the_blob_itself_is_right() {
     let mut bad_crc = good.clone();
     let crc = good.len() - 8;
     bad_crc[crc] ^= 1;
-    for blob in [
-        good[..good.len() - 1].to_vec(),
-        good[..good.len() / 2].to_vec(),
-        [&good[..], b"trailing"].concat(),
-        bad_crc,
-        [&[0x28, 0xb5, 0x2f, 0xfd][..], &[0xff; 100]].concat(),
+    for (blob, part) in [
+        (good[..good.len() - 1].to_vec(), "truncated gzip data"),
+        (good[..good.len() / 2].to_vec(), "truncated gzip data"),
+        ([&good[..], b"trailing"].concat(), "malformed gzip data"),
+        (bad_crc, "malformed gzip data"),
+        (
+            [&[0x28, 0xb5, 0x2f, 0xfd][..], &[0xff; 100]].concat(),
+            "malformed zstd data",
+        ),
+        (b"BZh91AY&SYxxxx".to_vec(), "truncated bzip2 data"),
     ] {
         let error = fail(replaced(blob, &tar)).await;
-        let parts = ["layer 2 of 3 (sha256:", "malformed compressed data: "];
+        let parts = ["layer 2 of 3 (sha256:", part];
         assert_message(&error, ErrorKind::Integrity, &parts);
     }
     let padded = [&good[..], &[0; 1000]].concat();
     assert!(flatten(Arc::new(replaced(padded, &tar))).await.is_ok());
-    let error = fail(replaced(b"BZh91AY&SYxxxx".to_vec(), &tar)).await;
-    assert_message(&error, ErrorKind::Unsupported, &["layer 2 of 3", "bzip2"]);
+    let error = fail(replaced(b"\x89LZO\0xxxxxxxxxxxxxx".to_vec(), &tar)).await;
+    assert_message(&error, ErrorKind::Unsupported, &["layer 2 of 3", "lzo"]);
 }
 
 #[tokio::test]

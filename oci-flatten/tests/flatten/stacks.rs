@@ -135,7 +135,7 @@ async fn a_media_type_that_does_not_match_is_a_warning() {
         (
             OCI_ZSTD,
             tar.clone(),
-            Some("layer is uncompressed tar, its media type says "),
+            Some("layer is uncompressed, its media type says "),
         ),
     ] {
         let layers = [tar.clone(), tar.clone()];

@@ -290,8 +290,13 @@ async fn broken_archives_are_refused() {
         ),
         (
             b"\xfd7zXZ\0 and so on".to_vec(),
+            ErrorKind::Integrity,
+            "malformed xz data",
+        ),
+        (
+            b"\x89LZO\0 and so on".to_vec(),
             ErrorKind::Unsupported,
-            "xz",
+            "lzo compression is not supported",
         ),
     ] {
         let file = write(directory.path(), "x.tar", &bytes);
