@@ -1,12 +1,12 @@
 //! Environment and configuration file, read once, as what the libraries are told.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use oci_flatten::credentials::CredentialPlaces;
 use oci_flatten::registry::{Proxies, RegistryRules, RegistrySettings, Trust};
+use oci_flatten::small_file;
 
 use serde::Deserialize;
 
@@ -66,13 +66,17 @@ impl Config {
     }
 }
 
+/// Bytes of the configuration file that are read.
+const CONFIG_LIMIT: u64 = 1 << 20;
+
 /// The text of the configuration file; empty where there is none.
 fn read(file: &Path) -> Result<String, Error> {
-    match fs::read_to_string(file) {
+    let failed = |error| Error::io(format!("read the configuration {}", file.display()), error);
+    match small_file::read(file, CONFIG_LIMIT) {
+        Ok(bytes) => String::from_utf8(bytes)
+            .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        text => text.map_err(|error| {
-            Error::io(format!("read the configuration {}", file.display()), error)
-        }),
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -161,6 +165,8 @@ fn set(variable: &impl Fn(&str) -> Option<OsString>, name: &str) -> Option<OsStr
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn load(set: &[(&str, &str)]) -> Result<Config, Error> {

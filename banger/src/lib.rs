@@ -3,6 +3,9 @@
 //! This library is the `banger` program without its command line: it is the only place where
 //! [`oci_flatten`] and [`ext4_writer`] meet. It prints nothing and has no global state.
 
+// Tests lay out files of every kind.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 pub mod artifact;
 pub mod boot;
 pub mod config;

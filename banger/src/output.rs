@@ -1,5 +1,7 @@
 //! The file that a command makes: whole under its final name, or not there at all.
 
+#![expect(clippy::disallowed_methods, reason = "the user names the output")]
+
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;

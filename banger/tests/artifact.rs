@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use banger::artifact::{CopyMethod, copy_file};
+use banger::artifact::{CopyMethod, Origin, copy_file};
+use oci_flatten::directory::Directory;
 use storekit::has_tool;
 
 /// A btrfs filesystem on a loop device; unmounted when dropped.
@@ -60,6 +61,11 @@ impl Drop for Btrfs {
     }
 }
 
+fn copy(source: &Path, folder: &Path, name: &str) -> CopyMethod {
+    let folder = Directory::open(folder).unwrap();
+    copy_file(Origin::Named(source), &folder, name, &|| false).unwrap()
+}
+
 fn free_bytes(path: &Path) -> u64 {
     let found = rustix::fs::statvfs(path).unwrap();
     found.f_bavail * found.f_frsize
@@ -75,7 +81,7 @@ fn a_copy_shares_blocks_where_the_filesystem_can() {
     fs::File::open(&source).unwrap().sync_all().unwrap();
     let before = free_bytes(&source);
     assert!(before < 150 << 20, "{before} bytes are free");
-    let method = copy_file(&source, &target, &|| false).unwrap();
+    let method = copy(&source, &btrfs.path(), "b");
     assert_eq!(method, CopyMethod::Reflink);
     assert!(before - free_bytes(&source).min(before) < 4 << 20);
     assert!(fs::read(&target).unwrap() == bytes);
@@ -89,7 +95,7 @@ fn a_copy_between_filesystems_keeps_its_holes() {
     let file = fs::File::create(&source).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"data", 1 << 30).unwrap();
     file.set_len(2 << 30).unwrap();
-    let method = copy_file(&source, &target, &|| false).unwrap();
+    let method = copy(&source, btrfs.folder.path(), "b");
     assert_eq!(method, CopyMethod::Data);
     let metadata = fs::metadata(&target).unwrap();
     assert_eq!(metadata.len(), 2 << 30);

@@ -13,6 +13,9 @@
 //!           └ ContentSink   file bytes, in order of arrival
 //! ```
 
+// Tests lay out files of every kind.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 pub mod apply;
 pub mod entry;
 pub mod limits;
@@ -30,6 +33,7 @@ pub mod compression;
 pub mod credentials;
 pub mod decode;
 pub mod digest;
+pub mod directory;
 pub mod error;
 pub mod flatten;
 pub mod image;

@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind};
 ///
 /// The file cannot be opened or read, is none, or is longer. [`Error::io`] gives the last one the kind
 /// [`ErrorKind::LimitExceeded`]; the path is the caller's to name.
+#[expect(clippy::disallowed_methods, reason = "the user names the path")]
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     // Without O_NONBLOCK, opening a fifo would wait for a writer.
     let file = OpenOptions::new()
@@ -32,11 +33,17 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let message = "not a regular file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-    if metadata.len() > limit {
-        return Err(too_long(format!("{} bytes", metadata.len()), limit));
-    }
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
-    read_all(file, limit)
+    read_open(file, limit)
+}
+
+/// Reads what is open, of at most `limit` bytes.
+pub(crate) fn read_open(file: File, limit: u64) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len();
+    match length > limit {
+        true => Err(too_long(format!("{length} bytes"), limit)),
+        false => read_all(file, limit),
+    }
 }
 
 /// Whether `path` is the name of an open file of this process.

@@ -4,7 +4,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -314,23 +314,6 @@ async fn a_writer_that_gives_up_is_replaced() {
         Claim::Cached(_) => panic!("nobody has finished it"),
     }
     drop(file);
-}
-
-#[tokio::test]
-async fn links_are_not_followed() {
-    let (folder, cache) = new_cache();
-    let target = folder.path().join("target");
-    fs::write(&target, b"precious").unwrap();
-    let digest = Digest::sha256(b"x");
-    symlink(&target, blob_path(&cache, &digest)).unwrap();
-    assert_eq!(cache.blob(&digest, None).unwrap_err().kind(), ErrorKind::Io);
-    fs::remove_file(blob_path(&cache, &digest)).unwrap();
-    symlink(&target, part_path(&cache, &digest)).unwrap();
-    assert_eq!(
-        cache.claim(&digest, 1).await.unwrap_err().kind(),
-        ErrorKind::Io
-    );
-    assert_eq!(fs::read(&target).unwrap(), b"precious");
 }
 
 #[tokio::test]

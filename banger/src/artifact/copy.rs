@@ -1,14 +1,15 @@
 //! One regular file: shared blocks where the filesystem can, else its data without its holes.
 
-use std::fs::{File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 
+use oci_flatten::directory::Directory;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use super::{failed, open_regular};
+use super::{Origin, failed_in};
 use crate::error::{Error, ErrorKind};
 
 /// Bytes moved by one read and write where the kernel cannot copy by itself.
@@ -26,71 +27,74 @@ pub enum CopyMethod {
     Data,
 }
 
-/// Copies a regular file to a path that must not exist, with its permission bits, and syncs it.
-///
-/// Symbolic links to the source are followed: an artifact is what the path leads to. `is_cancelled` is
-/// asked before and every few MiB.
+/// Copies a regular file into a directory of ours under a name that nothing has, with its permission bits, and
+/// syncs it. `is_cancelled` is asked before and every few MiB.
 ///
 /// # Errors
 ///
 /// The source is not a regular file or cannot be read, the target exists, or the disk is full;
 /// [`ErrorKind::Interrupted`] when cancelled.
 pub fn copy_file(
-    source: &Path,
-    target: &Path,
+    source: Origin<'_>,
+    target: &Directory,
+    name: &str,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<CopyMethod, Error> {
-    let (writer, method) = copy_unsynced(source, target, is_cancelled)?;
+    let (writer, method) = copy_unsynced(source, target, name.as_ref(), is_cancelled)?;
     writer
         .sync_all()
-        .map_err(|error| failed("sync", target, error))?;
+        .map_err(|error| failed_in("sync", target, name, error))?;
     Ok(method)
 }
 
 /// [`copy_file`] whose caller does the syncing.
-pub(super) fn copy_unsynced(
-    source: &Path,
-    target: &Path,
+fn copy_unsynced(
+    source: Origin<'_>,
+    target: &Directory,
+    name: &OsStr,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<(File, CopyMethod), Error> {
     if is_cancelled() {
-        return Err(cancelled(source));
+        return Err(interrupted(source));
     }
-    let (reader, metadata) = open_regular(source)?;
-    let writer = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(target)
-        .map_err(|error| failed("create", target, error))?;
-    let method = match rustix::fs::ioctl_ficlone(&writer, &reader) {
+    let (reader, _) = source.open_file()?;
+    copy_open(&reader, target, name, is_cancelled).map_err(|failure| match failure {
+        Failure::Io(error) => {
+            let verb = format!("copy {} to", source.path().display());
+            failed_in(&verb, target, name, error)
+        }
+        Failure::Cancelled => interrupted(source),
+    })
+}
+
+/// Copies what is open.
+pub(super) fn copy_open(
+    reader: &File,
+    target: &Directory,
+    name: &OsStr,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<(File, CopyMethod), Failure> {
+    let metadata = reader.metadata()?;
+    let writer = target.create_file(name)?;
+    let method = match rustix::fs::ioctl_ficlone(&writer, reader) {
         Ok(()) => CopyMethod::Reflink,
         Err(_) => {
-            copy_data(&reader, &writer, metadata.len(), is_cancelled).map_err(|failure| {
-                match failure {
-                    Failure::Io(error) => {
-                        failed(&format!("copy {} to", source.display()), target, error)
-                    }
-                    Failure::Cancelled => cancelled(source),
-                }
-            })?;
+            copy_data(reader, &writer, metadata.len(), is_cancelled)?;
             CopyMethod::Data
         }
     };
-    let mode = std::fs::Permissions::from_mode(metadata.permissions().mode() & 0o7777);
-    writer
-        .set_permissions(mode)
-        .map_err(|error| failed("set the mode of", target, error))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    writer.set_permissions(PermissionsExt::from_mode(mode))?;
     Ok((writer, method))
 }
 
-fn cancelled(source: &Path) -> Error {
-    let message = format!("the copy of {} was interrupted", source.display());
+fn interrupted(source: Origin<'_>) -> Error {
+    let message = format!("the copy of {} was interrupted", source.path().display());
     Error::new(ErrorKind::Interrupted, message)
 }
 
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Io(io::Error),
     Cancelled,
 }
@@ -178,8 +182,20 @@ fn copy_by_hand(reader: &File, writer: &File, start: u64, end: u64) -> io::Resul
 mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
 
     use super::*;
+
+    /// Copies one file of a folder to another.
+    fn copy(
+        source: &Path,
+        target: &Path,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<CopyMethod, Error> {
+        let folder = Directory::open(target.parent().unwrap()).unwrap();
+        let name = target.file_name().unwrap().to_str().unwrap();
+        copy_file(Origin::Named(source), &folder, name, is_cancelled)
+    }
 
     /// A file of 64 MiB with data at its start, in its middle and in its last bytes.
     fn sparse_file(path: &Path) -> Vec<(u64, &'static [u8])> {
@@ -202,7 +218,7 @@ mod tests {
         let (source, target) = (folder.path().join("a"), folder.path().join("b"));
         let parts = sparse_file(&source);
         fs::set_permissions(&source, fs::Permissions::from_mode(0o444)).unwrap();
-        copy_file(&source, &target, &|| false).unwrap();
+        copy(&source, &target, &|| false).unwrap();
         let copy = File::open(&target).unwrap();
         for (offset, bytes) in parts {
             let mut read = vec![0; bytes.len()];
@@ -245,7 +261,7 @@ mod tests {
             0,
         )
         .unwrap();
-        let error = copy_file(&fifo, &folder.path().join("copy"), &|| false).unwrap_err();
+        let error = copy(&fifo, &folder.path().join("copy"), &|| false).unwrap_err();
         assert!(
             error.to_string().ends_with("is not a regular file"),
             "{error}"
@@ -258,7 +274,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (source, target) = (folder.path().join("a"), folder.path().join("b"));
         fs::write(&source, vec![1; 1 << 20]).unwrap();
-        let error = copy_file(&source, &target, &|| true).unwrap_err();
+        let error = copy(&source, &target, &|| true).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Interrupted);
         assert!(!target.exists());
         let (reader, writer) = (File::open(&source).unwrap(), File::create(&target).unwrap());
@@ -272,7 +288,7 @@ mod tests {
         let (source, target) = (folder.path().join("a"), folder.path().join("b"));
         fs::write(&source, b"new").unwrap();
         fs::write(&target, b"old").unwrap();
-        let error = copy_file(&source, &target, &|| false).unwrap_err();
+        let error = copy(&source, &target, &|| false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Exists);
         assert_eq!(fs::read(&target).unwrap(), b"old");
     }

@@ -2,88 +2,91 @@
 //!
 //! [`copy_file`] and [`copy_tree`] are the only ways by which a kernel, an initrd, a module directory
 //! or a root filesystem enters a staging directory. Both leave synced files behind; the caller syncs
-//! the directory that names them with [`sync_directory`] before it publishes.
+//! the directory that names them before it publishes.
 
 mod copy;
-mod remove;
 mod tree;
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use oci_flatten::directory::Directory;
 
 pub use copy::{CopyMethod, copy_file};
-pub use remove::remove_tree;
 pub use tree::{TreeSummary, copy_tree};
 
 use crate::error::{Error, ErrorKind};
 
-/// Files of the store are their owner's alone: a root filesystem carries password hashes and keys.
-const PRIVATE_FILE_MODE: u32 = 0o600;
+/// Something to be copied or read.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// A path that the user named: symbolic links lead to what is meant.
+    Named(&'a Path),
+    /// An entry of a directory of ours: a symbolic link is not what belongs there.
+    Own(&'a Directory, &'a str),
+}
+
+impl Origin<'_> {
+    /// Its path, for messages.
+    #[must_use]
+    pub fn path(self) -> PathBuf {
+        match self {
+            Self::Named(path) => path.to_owned(),
+            Self::Own(directory, name) => directory.path_of(name),
+        }
+    }
+
+    /// Opens it as a regular file.
+    pub(crate) fn open_file(self) -> Result<(File, Metadata), Error> {
+        match self {
+            Self::Named(path) => open_regular(path),
+            Self::Own(directory, name) => {
+                let failed = |error| failed_in("open", directory, name, error);
+                let file = directory.open_file(name).map_err(failed)?;
+                let metadata = file.metadata().map_err(failed)?;
+                Ok((file, metadata))
+            }
+        }
+    }
+
+    /// Opens it as a directory.
+    pub(crate) fn open_directory(self) -> Result<Directory, Error> {
+        match self {
+            Self::Named(path) => Directory::open(path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotADirectory => wrong_kind(path, "a directory"),
+                _ => failed("read", path, error),
+            }),
+            Self::Own(directory, name) => directory
+                .directory(name)
+                .map_err(|error| failed_in("read", directory, name, error)),
+        }
+    }
+}
 
 /// Writes a new file with mode 0600 and syncs it.
-///
-/// # Errors
-///
-/// The file exists already, or the write failed.
-pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(PRIVATE_FILE_MODE)
-        .open(path)
-        .map_err(|error| failed("create", path, error))?;
-    file.write_all(bytes)
-        .map_err(|error| failed("write", path, error))?;
-    file.sync_all().map_err(|error| failed("sync", path, error))
+pub(crate) fn write_new(directory: &Directory, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    directory
+        .write_new(name, bytes)
+        .map_err(|error| failed_in("write", directory, name, error))
 }
 
-/// Replaces a file by one rename: a reader sees the old bytes or the new ones, a crash leaves either.
-///
-/// The new bytes wait in `<path>.new` for the rename, so callers that write one path must hold a lock.
-///
-/// # Errors
-///
-/// The write, the rename or a sync failed; the old file is untouched then.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut waiting = path.as_os_str().to_owned();
-    waiting.push(".new");
-    let waiting = Path::new(&waiting);
-    match fs::remove_file(waiting) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed("remove", waiting, error)),
-    }
-    write_new(waiting, bytes)?;
-    fs::rename(waiting, path).map_err(|error| failed("replace", path, error))?;
-    match path.parent() {
-        Some(directory) => sync_directory(directory),
-        None => Ok(()),
-    }
-}
-
-/// Makes the names in a directory durable.
-///
-/// # Errors
-///
-/// The directory cannot be opened, or the sync failed.
-pub fn sync_directory(path: &Path) -> Result<(), Error> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| failed("sync", path, error))
-}
-
-/// Opens a regular file to read it; symbolic links are followed.
+/// Opens a regular file that the user named; symbolic links are followed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the user names the path, and may mean what a link leads to"
+)]
 pub(crate) fn open_regular(path: &Path) -> Result<(File, Metadata), Error> {
+    use std::os::unix::fs::OpenOptionsExt;
     let not_regular = || wrong_kind(path, "a regular file");
     // Some devices do something when they are opened.
-    let metadata = fs::metadata(path).map_err(|error| failed("read", path, error))?;
+    let metadata = std::fs::metadata(path).map_err(|error| failed("read", path, error))?;
     if !metadata.is_file() {
         return Err(not_regular());
     }
     // By now it may be another file, and without O_NONBLOCK, opening a fifo would wait for a writer.
-    let file = OpenOptions::new()
+    let file = std::fs::OpenOptions::new()
         .read(true)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
         .open(path)
@@ -94,6 +97,35 @@ pub(crate) fn open_regular(path: &Path) -> Result<(File, Metadata), Error> {
     match metadata.is_file() {
         true => Ok((file, metadata)),
         false => Err(not_regular()),
+    }
+}
+
+/// Opens a file or block device that the user named, for reading; symbolic links are followed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the user names the path, and may mean what a link leads to"
+)]
+pub(crate) fn open_disk(path: &Path) -> Result<File, Error> {
+    use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+    let is_disk =
+        |metadata: &Metadata| metadata.is_file() || metadata.file_type().is_block_device();
+    let wrong = || wrong_kind(path, "a regular file or block device");
+    // Before it is opened: some devices do something then.
+    let metadata = std::fs::metadata(path).map_err(|error| failed("read", path, error))?;
+    if !is_disk(&metadata) {
+        return Err(wrong());
+    }
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .map_err(|error| failed("open", path, error))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| failed("read", path, error))?;
+    match is_disk(&metadata) {
+        true => Ok(file),
+        false => Err(wrong()),
     }
 }
 
@@ -115,6 +147,25 @@ pub(crate) fn failed(verb: &str, path: &Path, error: std::io::Error) -> Error {
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,
+    }
+}
+
+/// As [`failed`], for an entry of a directory of ours. What should not be there is damage.
+pub(crate) fn failed_in(
+    verb: &str,
+    directory: &Directory,
+    name: impl AsRef<OsStr>,
+    error: io::Error,
+) -> Error {
+    let path = directory.path_of(name);
+    let is_damage = error.kind() == io::ErrorKind::InvalidInput
+        || error
+            .get_ref()
+            .is_some_and(|inner| inner.is::<oci_flatten::error::Error>());
+    match is_damage {
+        true => Error::new(ErrorKind::Integrity, format!("{verb} {}", path.display()))
+            .with_source(error),
+        false => failed(verb, &path, error),
     }
 }
 

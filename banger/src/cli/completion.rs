@@ -1,11 +1,13 @@
 //! `banger completion` and `banger man`: what shells and `man` read of the command line.
 
-use std::fs;
+use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 
 use banger::Error;
 use clap::CommandFactory;
 use clap_complete::Shell;
+use oci_flatten::directory::Directory;
 
 use super::{Global, report};
 
@@ -44,13 +46,32 @@ pub(super) struct Man {
 impl Man {
     pub(super) fn run(self, global: &Global) -> Result<(), Error> {
         let folder = self.folder.display();
-        fs::create_dir_all(&self.folder)
-            .map_err(|error| Error::io(format!("make {folder}"), error))?;
-        clap_mangen::generate_to(super::Arguments::command(), &self.folder)
-            .map_err(|error| Error::io(format!("write the man pages to {folder}"), error))?;
+        let failed = |error| Error::io(format!("write the man pages to {folder}"), error);
+        let directory = Directory::open_or_create_public(&self.folder).map_err(failed)?;
+        for (name, page) in pages().map_err(failed)? {
+            // What has the name may be a link to another user's file.
+            directory.replace_public(name, &page).map_err(failed)?;
+        }
         match global.quiet {
             true => Ok(()),
             false => report::result(&format!("{folder}\n")),
         }
     }
+}
+
+/// The page of every command, with the name of its file.
+fn pages() -> io::Result<Vec<(OsString, Vec<u8>)>> {
+    let mut command = super::Arguments::command().disable_help_subcommand(true);
+    command.build();
+    let mut pages = Vec::new();
+    let mut waiting = vec![command];
+    while let Some(command) = waiting.pop() {
+        let shown = |command: &&clap::Command| !command.is_hide_set();
+        waiting.extend(command.get_subcommands().filter(shown).cloned());
+        let page = clap_mangen::Man::new(command);
+        let mut bytes = Vec::new();
+        page.render(&mut bytes)?;
+        pages.push((page.get_filename().into(), bytes));
+    }
+    Ok(pages)
 }

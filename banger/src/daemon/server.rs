@@ -101,9 +101,7 @@ pub async fn serve(
         open: Arc::new(Semaphore::new(CONNECTION_LIMIT)),
     });
     let store = shared.context.store();
-    if store.path().exists()
-        && let Err(error) = store.sweep()
-    {
+    if let Err(error) = store.sweep_existing() {
         shared.log(daemon, &format!("sweep the store: {error}"));
     }
     shared.log(daemon, &format!("listens on {socket}"));

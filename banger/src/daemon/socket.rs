@@ -1,15 +1,15 @@
 //! The listener: bound, taken over where it is stale, or inherited.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
-use rustix::fs::OFlags;
+use oci_flatten::directory::{Directory, FileKind};
 use rustix::net::sockopt::socket_acceptconn;
 
 use crate::error::{Error, ErrorKind};
@@ -29,6 +29,7 @@ pub struct Socket {
 #[derive(Debug)]
 struct Bound {
     path: PathBuf,
+    folder: Directory,
     /// Device and inode: what is at the path later may be another's.
     identity: (u64, u64),
     /// Held for as long as we listen.
@@ -56,27 +57,18 @@ impl Socket {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
+        let folder = Directory::open_or_create(folder)
             .map_err(|error| Error::io(format!("make {}", folder.display()), error))?;
-        let lock = lock(path)?;
-        refuse_occupied(path)?;
+        let name = path.file_name().unwrap_or_default();
+        let lock = lock(&folder, path, name)?;
+        refuse_occupied(&folder, path, name)?;
         let failed = |error| Error::io(format!("listen on {}", path.display()), error);
-        // Bound in a folder that nobody else may enter, so that nobody meets it before its mode is set.
-        let closed = tempfile::Builder::new()
-            .tempdir_in(folder)
-            .map_err(failed)?;
-        let unfinished = closed.path().join("s");
-        let listener = UnixListener::bind(&unfinished).map_err(failed)?;
-        fs::set_permissions(&unfinished, Permissions::from_mode(0o600)).map_err(failed)?;
-        let identity = identity(&unfinished).map_err(failed)?;
-        fs::rename(&unfinished, path).map_err(failed)?;
+        let (listener, identity) = bind(&folder, name).map_err(failed)?;
         Ok(Self {
             listener,
             bound: Some(Bound {
                 path: path.to_owned(),
+                folder,
                 identity,
                 _lock: lock,
             }),
@@ -122,35 +114,38 @@ impl fmt::Display for Socket {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+        let name = self.path.file_name().unwrap_or_default();
+        let found = self.folder.facts(name);
+        if found.is_ok_and(|found| found.identity == self.identity) {
             // The next daemon takes over what cannot be removed.
-            let _ = fs::remove_file(&self.path);
+            let _ = self.folder.remove_file(name);
         }
     }
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let found = fs::symlink_metadata(path)?;
-    Ok((found.dev(), found.ino()))
+/// Makes the socket, in place of a stale one; also gives its device and inode.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a socket is bound and its mode set by path: one in a folder that nobody else may enter, so               that nobody meets it before its mode is set"
+)]
+fn bind(folder: &Directory, name: &OsStr) -> io::Result<(UnixListener, (u64, u64))> {
+    use std::os::unix::fs::PermissionsExt;
+    let closed = tempfile::Builder::new().tempdir_in(folder.path())?;
+    let unfinished = closed.path().join("s");
+    let listener = UnixListener::bind(&unfinished)?;
+    std::fs::set_permissions(&unfinished, PermissionsExt::from_mode(0o600))?;
+    let inside = Directory::open(closed.path())?;
+    let identity = inside.facts("s")?.identity;
+    inside.rename_into("s", folder, name)?;
+    Ok((listener, identity))
 }
 
 /// Holds the right to the path. The lock goes with the process, however it ends; its file stays.
-fn lock(path: &Path) -> Result<File, Error> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let failed = |error| Error::io(format!("lock {}", name.display()), error);
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-        .open(&name)
-        .map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(failed(io::Error::other("it is no regular file")));
-    }
+fn lock(folder: &Directory, path: &Path, name: &OsStr) -> Result<File, Error> {
+    let mut lock = OsString::from(name);
+    lock.push(".lock");
+    let failed = |error| Error::io(format!("lock {}", folder.path_of(&lock).display()), error);
+    let file = folder.open_file_or_create(&lock).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(occupied(path, "another daemon listens there")),
@@ -159,11 +154,11 @@ fn lock(path: &Path) -> Result<File, Error> {
 }
 
 /// Refuses a path at which there is something else than a stale socket.
-fn refuse_occupied(path: &Path) -> Result<(), Error> {
-    match fs::symlink_metadata(path) {
+fn refuse_occupied(folder: &Directory, path: &Path, name: &OsStr) -> Result<(), Error> {
+    match folder.facts(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::io(format!("read {}", path.display()), error)),
-        Ok(found) if !found.file_type().is_socket() => Err(occupied(path, "it is no socket")),
+        Ok(found) if found.kind != FileKind::Socket => Err(occupied(path, "it is no socket")),
         Ok(_) => match UnixStream::connect(path) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
             Ok(_) => Err(occupied(path, "another program listens there")),
@@ -182,6 +177,9 @@ fn occupied(path: &Path, why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]

@@ -98,9 +98,13 @@ fn collect(image: &Image, machine: Machine) -> Result<Parts, Error> {
         ));
     };
     Ok(Parts {
-        rootfs: text(&paths.rootfs)?,
-        kernel: text(kernel)?,
-        initrd: paths.initrd.as_ref().map(text).transpose()?,
+        rootfs: text(image, &paths.rootfs)?,
+        kernel: text(image, kernel)?,
+        initrd: paths
+            .initrd
+            .as_ref()
+            .map(|path| text(image, path))
+            .transpose()?,
         facts: facts.clone(),
         program: program.to_owned(),
         machine,
@@ -108,8 +112,8 @@ fn collect(image: &Image, machine: Machine) -> Result<Parts, Error> {
 }
 
 /// The path of an artifact that is there, as text.
-fn text(path: &PathBuf) -> Result<String, Error> {
-    if !path.exists() {
+fn text(image: &Image, path: &PathBuf) -> Result<String, Error> {
+    if !image.holds(path) {
         return Err(Error::new(
             ErrorKind::NotFound,
             format!("{} is no longer there", path.display()),

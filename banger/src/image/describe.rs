@@ -1,12 +1,13 @@
 //! The record of a pulled image, and the small files that lie beside it.
 
-use std::fs::File;
-use std::path::Path;
+use std::io;
+
+use oci_flatten::directory::Directory;
 
 use super::facts::Facts;
 use super::pull::{Flattened, Plan, PullRequest};
 use super::{CONFIG_FILE, MANIFEST_FILE, ROOTFS_FILE};
-use crate::artifact::{failed, write_new};
+use crate::artifact::{failed_in, write_new};
 use crate::boot::RuntimeConfig;
 use crate::error::Error;
 use crate::kernel::{Architecture, staged_kernel_paths};
@@ -20,10 +21,10 @@ pub(super) fn describe(
     plan: &Plan,
     request: &PullRequest,
     flattened: Flattened,
-    directory: &Path,
+    directory: &Directory,
 ) -> Result<(ImageRecord, Vec<String>), Error> {
     let sizes = Sizes {
-        rootfs_bytes: sync(&directory.join(ROOTFS_FILE))?,
+        rootfs_bytes: sync(directory)?,
         content_bytes: Some(flattened.content_bytes),
     };
     let mut facts = look_inside(plan, request, &flattened, directory)?;
@@ -34,7 +35,7 @@ pub(super) fn describe(
         (PACKAGES_FILE, hash),
     ] {
         if let Some(bytes) = bytes {
-            write_new(&directory.join(name), &bytes)?;
+            write_new(directory, name, &bytes)?;
         }
     }
     let mut warnings = flattened.warnings;
@@ -69,11 +70,13 @@ pub(super) fn describe(
 }
 
 /// Makes the root filesystem durable; returns its length.
-fn sync(rootfs: &Path) -> Result<u64, Error> {
-    let metadata = File::open(rootfs)
-        .and_then(|file| file.sync_all().and(file.metadata()))
-        .map_err(|error| failed("sync", rootfs, error))?;
-    Ok(metadata.len())
+fn sync(directory: &Directory) -> Result<u64, Error> {
+    let sync = || -> io::Result<u64> {
+        let file = directory.open_file(ROOTFS_FILE)?;
+        file.sync_all()?;
+        Ok(file.metadata()?.len())
+    };
+    sync().map_err(|error| failed_in("sync", directory, ROOTFS_FILE, error))
 }
 
 /// What the finished filesystem tells, with the list of packages that was given in place of its own.
@@ -81,7 +84,7 @@ fn look_inside(
     plan: &Plan,
     request: &PullRequest,
     flattened: &Flattened,
-    directory: &Path,
+    directory: &Directory,
 ) -> Result<Facts, Error> {
     let runtime = match &flattened.config {
         Some(config) => RuntimeConfig::from_oci(config)?,
@@ -90,12 +93,11 @@ fn look_inside(
     let platform = flattened.platform.as_deref();
     let architecture = platform.and_then(Architecture::from_platform);
     let features = &request.packages.features;
-    let mut facts = Facts::of(
-        &directory.join(ROOTFS_FILE),
-        runtime,
-        architecture,
-        features,
-    );
+    let rootfs = directory
+        .open_file(ROOTFS_FILE)
+        .map_err(|error| failed_in("open", directory, ROOTFS_FILE, error))?;
+    let path = directory.path_of(ROOTFS_FILE);
+    let mut facts = Facts::of(rootfs, &path, runtime, architecture, features);
     if let Some(list) = &plan.package_list {
         facts.packages = Some(Packages::of_list(list, features));
     }

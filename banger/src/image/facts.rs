@@ -1,5 +1,6 @@
 //! What a root filesystem tells of itself, for the record of an image.
 
+use std::fs::File;
 use std::path::Path;
 
 use super::rootfs::Ext4Tree;
@@ -18,16 +19,17 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Looks into the filesystem in the file at `rootfs`. One that cannot be read is a warning: it may
+    /// Looks into the filesystem in a file, whose path is for messages. One that cannot be read is a warning: it may
     /// have features that the reader here lacks and kernels have.
     pub(super) fn of(
-        rootfs: &Path,
+        rootfs: File,
+        path: &Path,
         runtime: RuntimeConfig,
         architecture: Option<Architecture>,
         features: &[String],
     ) -> Self {
         let mut facts = Self::default();
-        let Some(tree) = facts.note("boot facts", Ext4Tree::open(rootfs)) else {
+        let Some(tree) = facts.note("boot facts", Ext4Tree::open(rootfs, path)) else {
             return facts;
         };
         facts.uuid = Some(tree.uuid());

@@ -1,9 +1,6 @@
 //! The flattener that a pull uses: the source, opened, through the one pass into `rootfs.ext4`.
 
 use std::convert::Infallible;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,7 +12,6 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::pull::{FlattenRequest, Flattened, Flattener, Observer, Step};
-use crate::artifact::failed;
 use crate::error::{Error, ErrorKind};
 use crate::flatten::{self, Summary, open_and_flatten};
 use crate::source::SourceOptions;
@@ -78,18 +74,11 @@ impl Pipeline {
             limits: source_options.limits.clone(),
             ..flatten::Options::default()
         };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(request.output)
-            .map_err(|error| failed("create", Path::new(request.output), error))?;
         let watched: Arc<dyn progress::Observer> = applied.clone();
         let work = open_and_flatten(
             request.source,
             &source_options,
-            &file,
+            request.output,
             &options,
             &watched,
             &self.cancellation,

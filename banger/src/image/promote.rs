@@ -1,12 +1,13 @@
 //! From an image whose artifacts lie elsewhere to one that owns them.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use oci_flatten::directory::Directory;
 
 use super::pull::{Observer, Step};
 use super::{CONFIG_FILE, MANIFEST_FILE, Made, ROOTFS_FILE, WORK_SEED_FILE};
-use crate::artifact::{copy_file, copy_tree, failed, write_new};
+use crate::artifact::{Origin, copy_file, copy_tree, failed, failed_in, write_new};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::{INITRD_FILE, KERNEL_FILE, MODULES_DIRECTORY, Problems};
 use crate::packages::PACKAGES_FILE;
@@ -30,9 +31,11 @@ pub fn promote(store: &Store, selector: &str, observer: &dyn Observer) -> Result
     check(&sources)?;
     let staging = store.stage_again(&image)?;
     observer.step(Step::Stage);
-    let artifacts = copy(&sources, staging.path(), &|| observer.is_cancelled())?;
+    let target = staging.directory();
+    let artifacts = copy(&sources, target, &|| observer.is_cancelled())?;
+    let before = image.open_directory()?;
     for name in [MANIFEST_FILE, CONFIG_FILE, PACKAGES_FILE] {
-        carry(image.directory(), staging.path(), name)?;
+        carry(&before, target, name)?;
     }
     if observer.is_cancelled() {
         return Err(Error::new(
@@ -66,7 +69,11 @@ fn check(sources: &Artifacts) -> Result<(), Error> {
     ];
     for (name, path) in named {
         let Some(path) = path else { continue };
-        let found = fs::metadata(path).map_err(|error| failed("read", path, error));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the user has named the path, and may mean what a link leads to"
+        )]
+        let found = std::fs::metadata(path).map_err(|error| failed("read", path, error));
         problems.take(name, found);
     }
     problems.into_result().map_err(|error| {
@@ -77,14 +84,14 @@ fn check(sources: &Artifacts) -> Result<(), Error> {
 
 fn copy(
     sources: &Artifacts,
-    directory: &Path,
+    directory: &Directory,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Artifacts, Error> {
     let file = |source: Option<&PathBuf>, name: &str| -> Result<Option<PathBuf>, Error> {
         let Some(source) = source else {
             return Ok(None);
         };
-        copy_file(source, &directory.join(name), is_cancelled)?;
+        copy_file(Origin::Named(source), directory, name, is_cancelled)?;
         Ok(Some(name.into()))
     };
     file(Some(&sources.rootfs), ROOTFS_FILE)?;
@@ -95,7 +102,8 @@ fn copy(
         work_seed: file(sources.work_seed.as_ref(), WORK_SEED_FILE)?,
         modules: match &sources.modules {
             Some(source) => {
-                copy_tree(source, &directory.join(MODULES_DIRECTORY), is_cancelled)?;
+                let source = Origin::Named(source);
+                copy_tree(source, directory, MODULES_DIRECTORY, is_cancelled)?;
                 Some(MODULES_DIRECTORY.into())
             }
             None => None,
@@ -103,12 +111,14 @@ fn copy(
     })
 }
 
+/// Bytes of a small file that is carried over; manifests and configurations have the same limit when they are pulled.
+const CARRIED_LIMIT: u64 = 4 << 20;
+
 /// Carries a small file over from the directory that is replaced, where it has one.
-fn carry(from: &Path, to: &Path, name: &str) -> Result<(), Error> {
-    let path = from.join(name);
-    match fs::read(&path) {
-        Ok(bytes) => write_new(&to.join(name), &bytes),
+fn carry(from: &Directory, to: &Directory, name: &str) -> Result<(), Error> {
+    match from.read(name, CARRIED_LIMIT) {
+        Ok(bytes) => write_new(to, name, &bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed("read", &path, error)),
+        Err(error) => Err(failed_in("read", from, name, error)),
     }
 }

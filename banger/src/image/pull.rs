@@ -18,6 +18,7 @@
 //! death at 5..10 ──▶ its lock is gone with the process; the next run sweeps it
 //! ```
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use oci_flatten::platform::Platform;
@@ -26,7 +27,7 @@ use oci_flatten::source::SourceName;
 
 use super::describe::describe;
 use super::{Made, ROOTFS_FILE, default_name};
-use crate::artifact::failed;
+use crate::artifact::{failed, failed_in};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::{
     Architecture, Catalog, KernelRequest, Problems, ResolvedKernel, copy_kernel, resolve,
@@ -88,8 +89,8 @@ pub struct FlattenRequest<'a> {
     pub size: Option<u64>,
     /// Whether character and block devices are left out.
     pub skip_devices: bool,
-    /// The file to make, in a directory that exists.
-    pub output: &'a Path,
+    /// The file to fill: new, empty, open for reading and writing.
+    pub output: &'a File,
 }
 
 /// What a [`Flattener`] has made.
@@ -113,7 +114,7 @@ pub struct Flattened {
 
 /// Fetches an image and makes its root filesystem: steps 6 to 8, which it tells the observer.
 pub trait Flattener {
-    /// Makes `request.output`, a complete ext4 filesystem. The file is the caller's whatever happens.
+    /// Fills `request.output` with a complete ext4 filesystem. The file is the caller's whatever happens.
     ///
     /// # Errors
     ///
@@ -193,7 +194,10 @@ pub fn pull(
     let plan = check(store, catalog, request, observer)?;
     begin(observer, Step::Reserve)?;
     let (id, staging) = store.stage(&plan.name)?;
-    let rootfs = staging.path().join(ROOTFS_FILE);
+    let directory = staging.directory();
+    let rootfs = directory
+        .create_file(ROOTFS_FILE)
+        .map_err(|error| failed_in("create", directory, ROOTFS_FILE, error))?;
     begin(observer, Step::Fetch)?;
     let flattened = flattener.flatten(
         &FlattenRequest {
@@ -208,9 +212,9 @@ pub fn pull(
     begin(observer, Step::Stage)?;
     check_architecture(&plan, &flattened)?;
     if let Some(kernel) = &plan.kernel {
-        copy_kernel(kernel, staging.path(), &|| observer.is_cancelled())?;
+        copy_kernel(kernel, directory, &|| observer.is_cancelled())?;
     }
-    let (record, warnings) = describe(id, &plan, request, flattened, staging.path())?;
+    let (record, warnings) = describe(id, &plan, request, flattened, directory)?;
     begin(observer, Step::Publish)?;
     let image = store.publish(staging, record)?;
     observer.step(Step::Done);

@@ -1,12 +1,11 @@
 //! An image whose artifacts stay where they are.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileTypeExt;
+use std::fs::File;
 use std::path::{Path, PathBuf, absolute};
 
 use super::Made;
 use super::facts::Facts;
-use crate::artifact::{failed, write_new, wrong_kind};
+use crate::artifact::{failed, open_disk, write_new};
 use crate::boot::RuntimeConfig;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::{Architecture, Catalog, KernelRequest, Problems, ResolvedKernel, resolve};
@@ -46,19 +45,21 @@ pub fn register(
         .and_then(|path| problems.take("--work-seed", readable(path)));
     let mut facts = rootfs
         .as_ref()
-        .map(|(path, _)| Facts::of(path, RuntimeConfig::default(), None, &[]))
+        .and_then(|(path, _, file)| Some((path, file.try_clone().ok()?)))
+        .map(|(path, file)| Facts::of(file, path, RuntimeConfig::default(), None, &[]))
         .unwrap_or_default();
     let architecture = facts.boot.as_ref().and_then(|boot| boot.architecture);
     let kernel = resolve(catalog, &request.kernel, architecture, &mut problems);
     let kernel = kernel.and_then(|kernel| problems.take("--kernel", with_absolute_paths(kernel)));
     problems.into_result()?;
     facts.fit(kernel.as_ref());
-    let (rootfs, rootfs_bytes) = rootfs.unwrap_or_default();
+    let (rootfs, rootfs_bytes) = rootfs
+        .map(|(path, bytes, _)| (path, bytes))
+        .unwrap_or_default();
 
     let (id, staging) = store.stage(&request.name)?;
     if let Some(packages) = &facts.packages {
-        let path = staging.path().join(PACKAGES_FILE);
-        write_new(&path, &packages.to_bytes())?;
+        write_new(staging.directory(), PACKAGES_FILE, &packages.to_bytes())?;
     }
     let mut warnings = facts.warnings;
     warnings.extend(kernel.iter().flat_map(|kernel| kernel.warnings.clone()));
@@ -76,7 +77,7 @@ pub fn register(
             kernel: kernel.as_ref().map(|kernel| kernel.kernel.clone()),
             initrd: kernel.as_ref().and_then(|kernel| kernel.initrd.clone()),
             modules: kernel.as_ref().and_then(|kernel| kernel.modules.clone()),
-            work_seed: work_seed.map(|(path, _)| path),
+            work_seed: work_seed.map(|(path, ..)| path),
         },
         sizes: Sizes {
             rootfs_bytes,
@@ -95,19 +96,12 @@ fn platform(architecture: Architecture) -> String {
     format!("linux/{architecture}")
 }
 
-/// The absolute path of a file or block device that can be read, and its length.
-fn readable(path: &Path) -> Result<(PathBuf, u64), Error> {
-    let kind = fs::metadata(path)
-        .map_err(|error| failed("read", path, error))?
-        .file_type();
-    // Before it is opened: opening a fifo would wait for its writer.
-    if !kind.is_file() && !kind.is_block_device() {
-        return Err(wrong_kind(path, "a regular file or block device"));
-    }
-    let mut file = File::open(path).map_err(|error| failed("open", path, error))?;
+/// The absolute path of a file or block device that can be read, its length, and the file.
+fn readable(path: &Path) -> Result<(PathBuf, u64, File), Error> {
+    let mut file = open_disk(path)?;
     let length = std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))
         .map_err(|error| failed("read", path, error))?;
-    Ok((recordable(path)?, length))
+    Ok((recordable(path)?, length, file))
 }
 
 /// The absolute path, which must be one that a record can hold.

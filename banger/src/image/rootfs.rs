@@ -1,5 +1,6 @@
 //! An ext4 file as a [`RootTree`], read in place: no mount, no root.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use ext4_view::{Ext4, Ext4Error, FileType};
@@ -17,13 +18,13 @@ pub struct Ext4Tree {
 }
 
 impl Ext4Tree {
-    /// Opens the filesystem in the file at `path`. A journal that was not replayed is taken into account.
+    /// Reads the filesystem in a file or block device, whose path is for messages. A journal that was not replayed is taken into account.
     ///
     /// # Errors
     ///
     /// The file cannot be read, or holds no ext4 filesystem that can be.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let filesystem = Ext4::load_from_path(path).map_err(|error| failed(path, error))?;
+    pub fn open(file: File, path: &Path) -> Result<Self, Error> {
+        let filesystem = Ext4::load(Box::new(file)).map_err(|error| failed(path, error))?;
         Ok(Self {
             filesystem,
             path: path.to_path_buf(),

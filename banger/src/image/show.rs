@@ -1,6 +1,5 @@
 //! Everything there is to know of an image, looked up now.
 
-use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -62,6 +61,9 @@ pub enum PackagesCheck {
     },
 }
 
+/// Bytes of the file with the packages' hash that are read.
+const HASH_LIMIT: u64 = 4096;
+
 /// Looks an image up.
 ///
 /// # Errors
@@ -73,18 +75,19 @@ pub fn show(store: &Store, selector: &str) -> Result<Report, Error> {
     Ok(Report {
         record: image.record().clone(),
         directory: image.directory().to_path_buf(),
-        rootfs_disk_bytes: disk_bytes(&paths.rootfs),
-        missing: missing(&paths),
+        rootfs_disk_bytes: disk_bytes(&image),
+        missing: missing(&image, &paths),
         packages_check: check_packages(&image, &paths.rootfs),
         paths,
     })
 }
 
-fn disk_bytes(path: &Path) -> Option<u64> {
-    Some(fs::metadata(path).ok()?.blocks().saturating_mul(512))
+fn disk_bytes(image: &Image) -> Option<u64> {
+    let metadata = image.open_rootfs().ok()?.metadata().ok()?;
+    Some(metadata.blocks().saturating_mul(512))
 }
 
-fn missing(paths: &Artifacts) -> Vec<Missing> {
+fn missing(image: &Image, paths: &Artifacts) -> Vec<Missing> {
     let named = [
         ("rootfs", Some(&paths.rootfs)),
         ("kernel", paths.kernel.as_ref()),
@@ -95,7 +98,7 @@ fn missing(paths: &Artifacts) -> Vec<Missing> {
     named
         .into_iter()
         .filter_map(|(artifact, path)| path.map(|path| (artifact, path)))
-        .filter(|(_, path)| !path.exists())
+        .filter(|(_, path)| !image.holds(path))
         .map(|(artifact, path)| Missing {
             artifact: artifact.into(),
             path: path.clone(),
@@ -112,10 +115,19 @@ fn check_packages(image: &Image, rootfs: &Path) -> PackagesCheck {
         recorded: recorded.sha256.clone(),
         found,
     };
-    match fs::read_to_string(image.directory().join(PACKAGES_FILE)) {
-        Ok(text) if text.trim_end() != recorded.sha256 => {
-            return differs(Some(text.trim_end().to_owned()));
+    let hash = image
+        .open_directory()
+        .map(|directory| directory.read(PACKAGES_FILE, HASH_LIMIT));
+    let hash = match hash {
+        Ok(hash) => hash.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned()),
+        Err(error) => {
+            return PackagesCheck::Unknown {
+                reason: error.to_string(),
+            };
         }
+    };
+    match hash {
+        Ok(hash) if hash != recorded.sha256 => return differs(Some(hash)),
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return PackagesCheck::Unknown {
                 reason: error.to_string(),
@@ -129,8 +141,10 @@ fn check_packages(image: &Image, rootfs: &Path) -> PackagesCheck {
                 .into(),
         };
     }
-    let found =
-        Ext4Tree::open(rootfs).and_then(|tree| Packages::of_tree(&tree, &recorded.features));
+    let found = image
+        .open_rootfs()
+        .and_then(|file| Ext4Tree::open(file, rootfs))
+        .and_then(|tree| Packages::of_tree(&tree, &recorded.features));
     match found {
         Ok(Some(found)) if found == *recorded => PackagesCheck::Matches,
         Ok(found) => differs(found.map(|found| found.sha256)),

@@ -4,19 +4,20 @@
 //! kernels/<name>/    kernel  initrd.img?  modules/?  kernel.json
 //! ```
 
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use oci_flatten::directory::Directory;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Problems;
 use super::facts::KernelFacts;
 use super::resolve::{KernelRequest, ResolvedKernel, resolve};
-use crate::artifact::{copy_file, copy_tree, failed, write_new};
+use crate::artifact::{Origin, copy_file, copy_tree, failed, failed_in, write_new};
 use crate::error::{Error, ErrorKind};
-use crate::store::shelf::Shelf;
-use crate::store::{ImageId, Name, Store, now};
+use crate::store::shelf::{Shelf, Staging, open_published};
+use crate::store::{ImageId, Name, RECORD_LIMIT, Store, now};
 
 /// The version of the records this program writes.
 pub const CATALOG_SCHEMA_VERSION: u32 = 1;
@@ -81,6 +82,7 @@ impl KernelEntry {
             kernel: self.directory.join(KERNEL_FILE),
             initrd: file(self.record.initrd, INITRD_FILE),
             modules: file(self.record.modules, MODULES_DIRECTORY),
+            catalog_entry: Some(self.directory.clone()),
             facts: self.record.facts.clone(),
             warnings: self.record.warnings.clone(),
         }
@@ -136,7 +138,7 @@ impl Catalog {
         }
         let staging = lock.stage(&ImageId::fresh().to_string(), Some(name))?;
         drop(lock);
-        copy_kernel(&found, staging.path(), is_cancelled)?;
+        copy_kernel(&found, staging.directory(), is_cancelled)?;
         let record = KernelRecord {
             schema: CATALOG_SCHEMA_VERSION,
             name: name.clone(),
@@ -149,13 +151,19 @@ impl Catalog {
         let mut bytes =
             serde_json::to_vec_pretty(&record).expect("a record has string keys and no floats");
         bytes.push(b'\n');
-        write_new(&staging.path().join(RECORD_FILE), &bytes)?;
+        write_new(staging.directory(), RECORD_FILE, &bytes)?;
         let directory = self.shelf.lock()?.publish(staging, name.as_str())?;
         Ok(KernelEntry { directory, record })
     }
 
     fn check_name(&self, name: &Name) -> Result<(), Error> {
-        match self.shelf.path().join(name.as_str()).exists() {
+        let taken = match self.shelf.open()? {
+            Some(root) => root
+                .contains(name.as_str())
+                .map_err(|error| failed_in("read", &root, name.as_str(), error))?,
+            None => false,
+        };
+        match taken {
             true => Err(
                 Error::new(ErrorKind::Exists, format!("kernel {name} exists already")).with_hint(
                     format!("choose another name, or remove it with `banger kernel remove {name}`"),
@@ -205,9 +213,19 @@ impl Catalog {
         struct Header {
             schema: u32,
         }
-        let directory = self.shelf.path().join(entry);
+        let shelf = self.shelf.path();
+        let directory = shelf.join(entry);
         let path = directory.join(RECORD_FILE);
-        let bytes = fs::read(&path).map_err(|error| failed("read", &path, error))?;
+        let root = self
+            .shelf
+            .open()?
+            .ok_or_else(|| failed("read", shelf, io::ErrorKind::NotFound.into()))?;
+        let open = root
+            .directory(entry)
+            .map_err(|error| failed_in("read", &root, entry, error))?;
+        let bytes = open
+            .read(RECORD_FILE, RECORD_LIMIT)
+            .map_err(|error| failed_in("read", &open, RECORD_FILE, error))?;
         let malformed = |error| {
             Error::new(
                 ErrorKind::Integrity,
@@ -238,7 +256,7 @@ impl Catalog {
         Ok(KernelEntry { directory, record })
     }
 
-    /// Removes a kernel.
+    /// Removes a kernel, also one whose record is damaged.
     ///
     /// # Errors
     ///
@@ -246,7 +264,11 @@ impl Catalog {
     pub fn remove(&self, store: &Store, name: &str) -> Result<(), Error> {
         self.shelf.sweep()?;
         let lock = self.shelf.lock()?;
-        let entry = self.find(name)?;
+        let directory = match self.find(name) {
+            Ok(entry) => entry.directory,
+            Err(error) if error.kind() == ErrorKind::Integrity => self.shelf.path().join(name),
+            Err(error) => return Err(error),
+        };
         let users: Vec<String> = store
             .list()?
             .images
@@ -255,7 +277,7 @@ impl Catalog {
                 let kernel = &image.record().artifacts.kernel;
                 kernel
                     .as_ref()
-                    .is_some_and(|path| path.starts_with(&entry.directory))
+                    .is_some_and(|path| path.starts_with(&directory))
             })
             .map(|image| image.record().name.to_string())
             .collect();
@@ -266,24 +288,34 @@ impl Catalog {
             )
             .with_hint("`banger image promote` gives an image its own copy"));
         }
-        let retired = lock.retire(entry.record.name.as_str())?;
+        let retired = lock.retire(name)?;
         drop(lock);
-        retired.discard()
+        retired.map_or(Ok(()), Staging::discard)
     }
 }
 
 /// Copies a kernel's files into a directory, under the names that every directory of the store uses.
 pub(crate) fn copy_kernel(
     found: &ResolvedKernel,
-    target: &Path,
+    target: &Directory,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<(), Error> {
-    copy_file(&found.kernel, &target.join(KERNEL_FILE), is_cancelled)?;
-    if let Some(initrd) = &found.initrd {
-        copy_file(initrd, &target.join(INITRD_FILE), is_cancelled)?;
+    let entry = match &found.catalog_entry {
+        Some(path) => Some(open_published(path)?),
+        None => None,
+    };
+    let origin = |path, name| match &entry {
+        Some(entry) => Origin::Own(entry, name),
+        None => Origin::Named(path),
+    };
+    let kernel = origin(&found.kernel, KERNEL_FILE);
+    copy_file(kernel, target, KERNEL_FILE, is_cancelled)?;
+    if let Some(path) = &found.initrd {
+        copy_file(origin(path, INITRD_FILE), target, INITRD_FILE, is_cancelled)?;
     }
-    if let Some(modules) = &found.modules {
-        copy_tree(modules, &target.join(MODULES_DIRECTORY), is_cancelled)?;
+    if let Some(path) = &found.modules {
+        let modules = origin(path, MODULES_DIRECTORY);
+        copy_tree(modules, target, MODULES_DIRECTORY, is_cancelled)?;
     }
     Ok(())
 }

@@ -1,5 +1,10 @@
 //! A module directory (`/lib/modules/RELEASE`): its release, and which drivers it has or names as built in.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the user names the module directory, and builds link to others"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};

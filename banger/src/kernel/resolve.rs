@@ -29,6 +29,8 @@ pub struct ResolvedKernel {
     pub initrd: Option<PathBuf>,
     /// The module directory.
     pub modules: Option<PathBuf>,
+    /// Its directory in the catalog; none for one that the user named by its files.
+    pub catalog_entry: Option<PathBuf>,
     /// What is known of it.
     pub facts: KernelFacts,
     /// What speaks against it without ruling it out.
@@ -151,6 +153,7 @@ fn from_paths(request: &KernelRequest, problems: &mut Problems) -> Option<Resolv
         kernel: request.kernel.clone()?,
         initrd: request.initrd.clone(),
         modules: found.map(|found| found.directory),
+        catalog_entry: None,
         facts,
         warnings,
     })

@@ -13,18 +13,20 @@ mod name;
 mod record;
 pub(crate) mod shelf;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use name::{ImageId, NAME_LIMIT, Name};
-pub(crate) use record::now;
 pub use record::{Artifacts, ImageRecord, RECORD_FILE, SCHEMA_VERSION, Sizes, Unreadable};
+pub(crate) use record::{RECORD_LIMIT, now};
 
-use crate::artifact::{replace, write_new};
+use crate::artifact::{Origin, failed_in, open_disk, write_new};
 use crate::error::{Error, ErrorKind};
-use shelf::{Shelf, ShelfLock, Staging};
+use oci_flatten::directory::{Directory, FileKind};
+use shelf::{Shelf, ShelfLock, Staging, open_published};
 
 /// All images of an installation.
 #[derive(Clone, Debug)]
@@ -59,6 +61,43 @@ impl Image {
     pub fn artifacts(&self) -> Artifacts {
         self.record.artifacts.under(&self.directory)
     }
+
+    /// The image's directory, open.
+    pub(crate) fn open_directory(&self) -> Result<Directory, Error> {
+        open_published(&self.directory)
+    }
+
+    /// Whether an artifact of the image is there. One of a managed image must be in its directory itself, not behind
+    /// a link.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the user has named the paths of what is not managed"
+    )]
+    pub(crate) fn holds(&self, artifact: &Path) -> bool {
+        match (self.record.managed, artifact.file_name()) {
+            (true, Some(name)) => self
+                .open_directory()
+                .and_then(|directory| {
+                    directory
+                        .facts(name)
+                        .map_err(|error| failed_in("read", &directory, name, error))
+                })
+                .is_ok_and(|facts| matches!(facts.kind, FileKind::File | FileKind::Directory)),
+            _ => artifact.exists(),
+        }
+    }
+
+    /// The root filesystem, open for reading: a file, or where the user has registered one, a block device.
+    pub(crate) fn open_rootfs(&self) -> Result<File, Error> {
+        let rootfs = &self.record.artifacts.rootfs;
+        match (self.record.managed, rootfs.to_str()) {
+            (true, Some(name)) => {
+                let directory = self.open_directory()?;
+                Ok(Origin::Own(&directory, name).open_file()?.0)
+            }
+            _ => open_disk(&self.artifacts().rootfs),
+        }
+    }
 }
 
 /// What a store holds.
@@ -92,12 +131,15 @@ impl Store {
     /// The directory itself cannot be read.
     pub fn list(&self) -> Result<Listing, Error> {
         let mut listing = Listing::default();
+        let Some(root) = self.shelf.open()? else {
+            return Ok(listing);
+        };
         for entry in self.shelf.published()? {
             let Some(id) = ImageId::from_directory(&entry) else {
                 continue;
             };
             let directory = self.path().join(&entry);
-            match ImageRecord::read(id, &directory) {
+            match ImageRecord::read(id, &root) {
                 Some(Ok(record)) => listing.images.push(Image { directory, record }),
                 Some(Err(unreadable)) => listing.unreadable.push(unreadable),
                 None => {}
@@ -198,6 +240,14 @@ impl Store {
         self.shelf.sweep()
     }
 
+    /// As [`sweep`](Self::sweep), where there is a store; none is made for it.
+    pub(crate) fn sweep_existing(&self) -> Result<(), Error> {
+        match self.shelf.open()? {
+            Some(_) => self.sweep(),
+            None => Ok(()),
+        }
+    }
+
     /// Sweeps, reserves the name and makes the staging directory of a fresh image.
     pub(crate) fn stage(&self, name: &Name) -> Result<(ImageId, Staging), Error> {
         self.sweep()?;
@@ -209,7 +259,7 @@ impl Store {
 
     /// Writes the record next to the synced artifacts and publishes all of them together.
     pub(crate) fn publish(&self, staging: Staging, record: ImageRecord) -> Result<Image, Error> {
-        write_new(&staging.path().join(RECORD_FILE), &record.to_bytes()?)?;
+        write_new(staging.directory(), RECORD_FILE, &record.to_bytes()?)?;
         let lock = self.shelf.lock()?;
         // The reservation has kept the name from other runs, but not from an image copied in by hand.
         self.check_name(&record.name)?;
@@ -234,7 +284,7 @@ impl Store {
         let lock = self.shelf.lock()?;
         let current = self.find(&id.to_string())?;
         let record = revise(current.record);
-        write_new(&staging.path().join(RECORD_FILE), &record.to_bytes()?)?;
+        write_new(staging.directory(), RECORD_FILE, &record.to_bytes()?)?;
         let directory = lock.exchange(&mut staging, &id.to_string())?;
         drop(lock);
         staging.discard()?;
@@ -255,10 +305,10 @@ impl Store {
         }
         self.check_name_under(&lock, name)?;
         image.record.name = name.clone();
-        replace(
-            &image.directory.join(RECORD_FILE),
-            &image.record.to_bytes()?,
-        )?;
+        let directory = image.open_directory()?;
+        directory
+            .replace(RECORD_FILE, &image.record.to_bytes()?)
+            .map_err(|error| failed_in("write", &directory, RECORD_FILE, error))?;
         Ok(image)
     }
 
@@ -279,11 +329,11 @@ impl Store {
         };
         let retired = lock.retire(&id.to_string())?;
         drop(lock);
-        retired.discard()?;
+        retired.map_or(Ok(()), Staging::discard)?;
         Ok(id)
     }
 
-    fn check_name_under(&self, lock: &ShelfLock<'_>, name: &Name) -> Result<(), Error> {
+    fn check_name_under(&self, lock: &ShelfLock, name: &Name) -> Result<(), Error> {
         self.check_name(name)?;
         if lock.is_reserved(name)? {
             return Err(Error::new(

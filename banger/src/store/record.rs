@@ -1,14 +1,15 @@
 //! `image.json`: what the store knows of one image.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+use oci_flatten::directory::Directory;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::{ImageId, Name};
-use crate::artifact::failed;
+use crate::artifact::failed_in;
 use crate::boot::BootBlock;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::KernelFacts;
@@ -16,6 +17,9 @@ use crate::packages::Packages;
 
 /// The version of the records this program writes. It grows when an older program would misread one.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// Largest record that is read, in bytes: far more than one can come to.
+pub(crate) const RECORD_LIMIT: u64 = 4 << 20;
 
 /// The file name of a record.
 pub const RECORD_FILE: &str = "image.json";
@@ -95,6 +99,22 @@ impl Artifacts {
     }
 }
 
+impl Artifacts {
+    /// Whether the paths can be those of an image: names in its directory when it is managed, else absolute.
+    fn fit(&self, managed: bool) -> bool {
+        let fits = |path: &PathBuf| match managed {
+            true => {
+                let mut components = path.components();
+                let first = components.next();
+                matches!(first, Some(Component::Normal(_))) && components.next().is_none()
+            }
+            false => path.is_absolute(),
+        };
+        let optional = [&self.kernel, &self.initrd, &self.modules, &self.work_seed];
+        fits(&self.rootfs) && optional.into_iter().flatten().all(fits)
+    }
+}
+
 /// Sizes in bytes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sizes {
@@ -133,9 +153,10 @@ pub struct Unreadable {
 }
 
 impl ImageRecord {
-    /// Reads the record in an image's directory; none when the directory has just been removed.
-    pub(super) fn read(id: ImageId, directory: &Path) -> Option<Result<Self, Unreadable>> {
-        let path = directory.join(RECORD_FILE);
+    /// Reads the record in an image's directory below `root`; none when the directory has just been removed.
+    pub(super) fn read(id: ImageId, root: &Directory) -> Option<Result<Self, Unreadable>> {
+        let entry = id.to_string();
+        let path = root.path_of(&entry).join(RECORD_FILE);
         let unreadable = |name, newer, error| {
             Some(Err(Unreadable {
                 id,
@@ -144,12 +165,25 @@ impl ImageRecord {
                 error,
             }))
         };
-        let bytes = match fs::read(&path) {
+        let directory = match root.directory(&entry) {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                return unreadable(None, false, failed_in("read", root, &entry, error));
+            }
+        };
+        let bytes = match directory.read(RECORD_FILE, RECORD_LIMIT) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.exists() => {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && !root.contains(&entry).unwrap_or(true) =>
+            {
                 return None;
             }
-            Err(error) => return unreadable(None, false, failed("read", &path, error)),
+            Err(error) => {
+                let error = failed_in("read", &directory, RECORD_FILE, error);
+                return unreadable(None, false, error);
+            }
         };
         let malformed = |error: serde_json::Error| {
             Error::new(
@@ -167,7 +201,16 @@ impl ImageRecord {
             return unreadable(header.name, true, newer(&path, header.schema));
         }
         match serde_json::from_slice::<Self>(&bytes) {
-            Ok(record) if record.id == id => Some(Ok(record)),
+            Ok(record) if record.id == id && record.artifacts.fit(record.managed) => {
+                Some(Ok(record))
+            }
+            Ok(record) if record.id == id => {
+                let error = Error::new(
+                    ErrorKind::Integrity,
+                    format!("{} names artifacts outside of the image", path.display()),
+                );
+                unreadable(header.name, false, error)
+            }
             Ok(record) => {
                 let error = Error::new(
                     ErrorKind::Integrity,

@@ -11,17 +11,19 @@
 //! on `.lock` makes checks and renames one step, the one on a staging directory says that it is alive.
 //! A directory without the suffix is complete, so readers need no lock and a read-only store can be read.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags};
-use rustix::io::Errno;
+use oci_flatten::directory::{self, Directory, FileKind};
 
-use super::name::{Name, STAGING_SUFFIX};
-use crate::artifact::{failed, remove_tree, sync_directory, write_new};
+use super::name::{NAME_LIMIT, Name, STAGING_SUFFIX};
+use crate::artifact::{failed, failed_in, write_new};
 use crate::error::{Error, ErrorKind};
+
+/// The file whose lock makes a check and a rename one step.
+const LOCK: &str = ".lock";
 
 /// In a staging directory: the name that it will publish under. Gone once it has.
 const RESERVATION: &str = ".name";
@@ -43,138 +45,124 @@ impl Shelf {
         &self.path
     }
 
-    /// The names of the published directories, sorted; none when the shelf does not exist.
+    /// The shelf, open; none when it does not exist.
+    pub(crate) fn open(&self) -> Result<Option<Directory>, Error> {
+        match Directory::open(&self.path) {
+            Ok(root) => Ok(Some(root)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("read", &self.path, error)),
+        }
+    }
+
+    /// The names of the published directories, sorted; none when the shelf does not exist. What has such a
+    /// name may be something else: whoever opens it finds out.
     pub(crate) fn published(&self) -> Result<Vec<String>, Error> {
-        let mut names = self.names()?;
+        let mut names = match self.open()? {
+            Some(root) => names(&root)?,
+            None => Vec::new(),
+        };
         names.retain(|name| !name.starts_with('.') && !name.ends_with(STAGING_SUFFIX));
         Ok(names)
     }
 
-    fn names(&self) -> Result<Vec<String>, Error> {
-        let entries = match fs::read_dir(&self.path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed("read", &self.path, error)),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|error| failed("read", &self.path, error))?;
-            // Nothing banger makes has a name that is not UTF-8.
-            names.extend(entry.file_name().into_string());
-        }
-        names.sort_unstable();
-        Ok(names)
-    }
-
     /// Makes the shelf where it is missing and takes its lock, waiting for whoever holds it.
-    pub(crate) fn lock(&self) -> Result<ShelfLock<'_>, Error> {
-        self.make()?;
-        let path = self.path.join(".lock");
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| failed("lock", &path, error))?;
-        loop {
-            match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
-                Ok(()) => {
-                    return Ok(ShelfLock {
-                        shelf: self,
-                        _file: file,
-                    });
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(failed("lock", &path, error.into())),
-            }
-        }
-    }
-
-    /// Makes the shelf and what is missing above it, durably.
-    fn make(&self) -> Result<(), Error> {
-        let missing: Vec<&Path> = self
-            .path
-            .ancestors()
-            .take_while(|path| !path.exists())
-            .collect();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.path)
+    pub(crate) fn lock(&self) -> Result<ShelfLock, Error> {
+        let root = Directory::open_or_create(&self.path)
             .map_err(|error| failed("create", &self.path, error))?;
-        for made in missing {
-            if let Some(parent) = made
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty())
-            {
-                sync_directory(parent)?;
-            }
-        }
-        Ok(())
+        let failed = |error| failed_in("lock", &root, LOCK, error);
+        let file = root.open_file_or_create(LOCK).map_err(failed)?;
+        directory::lock(&file).map_err(failed)?;
+        Ok(ShelfLock { root, _file: file })
     }
 
     /// Removes what killed runs have left. What cannot be removed now is tried again next time.
     pub(crate) fn sweep(&self) -> Result<(), Error> {
-        let dead = self.find_dead()?;
-        for (path, _held) in &dead {
+        for dead in self.find_dead()? {
             // A directory that resists must not keep its user from working.
-            let _ = remove_tree(path);
+            let _ = dead.root.remove(&dead.name);
         }
         Ok(())
     }
 
     /// What killed runs have left, held by us, and no longer in the way of anyone who wants its name.
-    fn find_dead(&self) -> Result<Vec<(PathBuf, File)>, Error> {
+    fn find_dead(&self) -> Result<Vec<Dead>, Error> {
         let lock = self.lock()?;
         let dead = lock.scan()?.dead;
-        for (path, _held) in &dead {
+        for (directory, _held) in dead.iter().filter_map(|dead| dead.held.as_ref()) {
             // A lock says "alive" to others, ours too.
-            let _ = fs::remove_file(path.join(RESERVATION));
+            let _ = directory.remove_file(RESERVATION);
         }
         Ok(dead)
     }
 }
 
+/// Every name in a directory, sorted.
+fn names(root: &Directory) -> Result<Vec<String>, Error> {
+    let entries = root
+        .entries()
+        .map_err(|error| failed("read", root.path(), error))?;
+    // Nothing banger makes has a name that is not UTF-8.
+    Ok(entries
+        .into_iter()
+        .filter_map(|entry| entry.name.into_string().ok())
+        .collect())
+}
+
+/// Opens a directory that a shelf has published, by its path.
+pub(crate) fn open_published(path: &Path) -> Result<Directory, Error> {
+    let shelf = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().unwrap_or_default();
+    let root = Directory::open(shelf).map_err(|error| failed("read", shelf, error))?;
+    root.directory(name)
+        .map_err(|error| failed_in("read", &root, name, error))
+}
+
 /// The shelf while nobody else may publish, stage, retire or rename.
-pub(crate) struct ShelfLock<'a> {
-    shelf: &'a Shelf,
+pub(crate) struct ShelfLock {
+    root: Directory,
     _file: File,
+}
+
+/// What has the name of a staging directory that nobody makes any more.
+struct Dead {
+    root: Directory,
+    name: String,
+    /// The directory, and its lock, which is ours; none for what is no directory, and never was one of ours.
+    held: Option<(Directory, File)>,
 }
 
 /// The staging directories by whether their makers live.
 struct Scan {
     /// The names that the live ones are to publish under.
-    reserved: Vec<String>,
-    /// Directories that nobody makes any more, held by us.
-    dead: Vec<(PathBuf, File)>,
+    reserved: Vec<Vec<u8>>,
+    dead: Vec<Dead>,
 }
 
-impl ShelfLock<'_> {
+impl ShelfLock {
     /// Makes `<stem>.staging`, alive until the result is dropped or published.
     pub(crate) fn stage(&self, stem: &str, reservation: Option<&Name>) -> Result<Staging, Error> {
-        let path = self.staging_path(stem);
-        if path.exists() {
-            // Left by a killed run that used the same stem; a live one is seen by its lock.
-            let Some(_held) = hold(&path)? else {
-                return Err(in_use(stem));
+        let name = staging_name(stem);
+        let root = self.root.clone();
+        let failed = |error| failed_in("create", &root, &name, error);
+        // Left by a killed run that used the same stem; a live one is seen by its lock.
+        if let Some(kind) = self.kind(&name)? {
+            let _held = match kind {
+                FileKind::Directory => Some(self.hold(&name)?.ok_or_else(|| in_use(stem))?),
+                _ => None,
             };
-            remove_tree(&path)?;
+            root.remove(&name).map_err(failed)?;
         }
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .map_err(|error| failed("create", &path, error))?;
-        let Some(held) = hold(&path)? else {
-            return Err(in_use(stem));
-        };
+        let directory = root.create_directory(&name).map_err(failed)?;
+        let held = directory.try_lock().map_err(failed)?;
+        let held = Some(held.ok_or_else(|| in_use(stem))?);
         let staging = Staging {
-            path,
-            held: Some(held),
+            root,
+            name,
+            directory,
+            held,
         };
         if let Some(name) = reservation {
-            write_new(&staging.path.join(RESERVATION), name.as_str().as_bytes())?;
+            write_new(&staging.directory, RESERVATION, name.as_str().as_bytes())?;
         }
         Ok(staging)
     }
@@ -182,57 +170,58 @@ impl ShelfLock<'_> {
     /// Whether a live staging directory is to publish under `name`.
     pub(crate) fn is_reserved(&self, name: &Name) -> Result<bool, Error> {
         let reserved = self.scan()?.reserved;
-        Ok(reserved.iter().any(|taken| taken == name.as_str()))
+        Ok(reserved
+            .iter()
+            .any(|taken| taken == name.as_str().as_bytes()))
     }
 
     /// Gives a finished staging directory its name. The caller has synced what is in it.
     pub(crate) fn publish(&self, mut staging: Staging, entry: &str) -> Result<PathBuf, Error> {
         staging.settle()?;
-        let target = self.shelf.path.join(entry);
-        rustix::fs::renameat_with(CWD, &staging.path, CWD, &target, RenameFlags::NOREPLACE)
-            .map_err(|error| failed("publish", &target, error.into()))?;
+        self.root
+            .rename_new(&staging.name, entry)
+            .map_err(|error| failed_in("publish", &self.root, entry, error))?;
         staging.held = None;
-        sync_directory(&self.shelf.path)?;
-        Ok(target)
+        self.sync()?;
+        Ok(self.root.path_of(entry))
     }
 
     /// Puts a finished staging directory in the place of the published `entry`, in one step. What was
     /// there is then in the staging directory and goes with it.
     pub(crate) fn exchange(&self, staging: &mut Staging, entry: &str) -> Result<PathBuf, Error> {
         staging.settle()?;
-        let target = self.shelf.path.join(entry);
         // The guard must now hold what was published: it is what is to be removed.
-        let Some(held) = hold(&target)? else {
-            return Err(in_use(entry));
-        };
-        rustix::fs::renameat_with(CWD, &staging.path, CWD, &target, RenameFlags::EXCHANGE)
-            .map_err(|error| failed("publish", &target, error.into()))?;
-        staging.held = Some(held);
-        sync_directory(&self.shelf.path)?;
-        Ok(target)
+        let (directory, held) = self.hold(entry)?.ok_or_else(|| in_use(entry))?;
+        self.root
+            .exchange(&staging.name, entry)
+            .map_err(|error| failed_in("publish", &self.root, entry, error))?;
+        (staging.directory, staging.held) = (directory, Some(held));
+        self.sync()?;
+        Ok(self.root.path_of(entry))
     }
 
-    /// Takes a published directory out of sight. Its space comes back when the result is dropped.
-    pub(crate) fn retire(&self, entry: &str) -> Result<Staging, Error> {
-        let (from, path) = (self.shelf.path.join(entry), self.staging_path(entry));
-        let Some(held) = hold(&from)? else {
-            return Err(in_use(entry));
+    /// Takes a published directory out of sight, to be removed when the result is. What is no directory is not
+    /// ours to follow and goes at once.
+    pub(crate) fn retire(&self, entry: &str) -> Result<Option<Staging>, Error> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::AlreadyExists => in_use(entry),
+            _ => failed_in("remove", &self.root, entry, error),
         };
-        rustix::fs::renameat_with(CWD, &from, CWD, &path, RenameFlags::NOREPLACE).map_err(
-            |error| match error {
-                Errno::EXIST => in_use(entry),
-                other => failed("remove", &from, other.into()),
-            },
-        )?;
-        sync_directory(&self.shelf.path)?;
-        Ok(Staging {
-            path,
+        if self.kind(entry)? != Some(FileKind::Directory) {
+            self.root.remove_file(entry).map_err(failed)?;
+            self.sync()?;
+            return Ok(None);
+        }
+        let name = staging_name(entry);
+        let (directory, held) = self.hold(entry)?.ok_or_else(|| in_use(entry))?;
+        self.root.rename_new(entry, &name).map_err(failed)?;
+        self.sync()?;
+        Ok(Some(Staging {
+            root: self.root.clone(),
+            name,
+            directory,
             held: Some(held),
-        })
-    }
-
-    fn staging_path(&self, stem: &str) -> PathBuf {
-        self.shelf.path.join(format!("{stem}{STAGING_SUFFIX}"))
+        }))
     }
 
     fn scan(&self) -> Result<Scan, Error> {
@@ -240,56 +229,99 @@ impl ShelfLock<'_> {
             reserved: Vec::new(),
             dead: Vec::new(),
         };
-        for name in self.shelf.names()? {
+        for name in names(&self.root)? {
             if !name.ends_with(STAGING_SUFFIX) {
                 continue;
             }
-            let path = self.shelf.path.join(&name);
-            match hold(&path) {
-                Ok(Some(held)) => scan.dead.push((path, held)),
-                Ok(None) => {
-                    scan.reserved
-                        .extend(fs::read_to_string(path.join(RESERVATION)));
-                }
-                // Gone meanwhile, or another user's: nothing that could be removed from here.
-                Err(_) => {}
-            }
+            let held = match self.kind(&name)? {
+                None => continue,
+                Some(FileKind::Directory) => match self.hold(&name) {
+                    Ok(Some(held)) => Some(held),
+                    Ok(None) => {
+                        scan.reserved.extend(self.reservation(&name));
+                        continue;
+                    }
+                    // Gone meanwhile, or another user's: nothing that could be removed from here.
+                    Err(_) => continue,
+                },
+                Some(_) => None,
+            };
+            let root = self.root.clone();
+            scan.dead.push(Dead { root, name, held });
         }
         Ok(scan)
     }
+
+    fn reservation(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.root
+            .directory(name)?
+            .read(RESERVATION, NAME_LIMIT as u64)
+    }
+
+    /// What has a name; none when nothing has.
+    fn kind(&self, name: &str) -> Result<Option<FileKind>, Error> {
+        match self.root.facts(name) {
+            Ok(facts) => Ok(Some(facts.kind)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed_in("read", &self.root, name, error)),
+        }
+    }
+
+    /// Opens and locks a directory; none when another process or thread holds it.
+    fn hold(&self, name: impl AsRef<OsStr>) -> Result<Option<(Directory, File)>, Error> {
+        let name = name.as_ref();
+        let failed = |error| failed_in("lock", &self.root, name, error);
+        let directory = self.root.directory(name).map_err(failed)?;
+        let lock = directory.try_lock().map_err(failed)?;
+        Ok(lock.map(|lock| (directory, lock)))
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        self.root
+            .sync()
+            .map_err(|error| failed("sync", self.root.path(), error))
+    }
+}
+
+fn staging_name(stem: &str) -> String {
+    format!("{stem}{STAGING_SUFFIX}")
 }
 
 /// A directory in the making, or on its way out. Removed when dropped, unless it was published.
 #[derive(Debug)]
 pub(crate) struct Staging {
-    path: PathBuf,
-    /// The open directory, locked; none once published.
+    root: Directory,
+    name: String,
+    directory: Directory,
+    /// The directory's lock; none once published.
     held: Option<File>,
 }
 
 impl Staging {
     /// Where to put things.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// Removes the directory now, telling what goes wrong.
     pub(crate) fn discard(mut self) -> Result<(), Error> {
         let held = self.held.take();
-        let removed = remove_tree(&self.path);
+        let removed = self
+            .root
+            .remove(&self.name)
+            .map_err(|error| failed_in("remove", &self.root, &self.name, error));
         drop(held);
         removed
     }
 
     /// Takes the reservation away and makes the directory itself durable.
     fn settle(&mut self) -> Result<(), Error> {
-        let reservation = self.path.join(RESERVATION);
-        match fs::remove_file(&reservation) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("remove", &reservation, error)),
-        }
-        sync_directory(&self.path)
+        self.directory
+            .remove(RESERVATION)
+            .map_err(|error| failed_in("remove", &self.directory, RESERVATION, error))?;
+        self.directory
+            .sync()
+            .map_err(|error| failed("sync", self.directory.path(), error))
     }
 }
 
@@ -297,18 +329,8 @@ impl Drop for Staging {
     fn drop(&mut self) {
         if self.held.is_some() {
             // Nothing can be told from here; the next sweep finds what resists.
-            let _ = remove_tree(&self.path);
+            let _ = self.root.remove(&self.name);
         }
-    }
-}
-
-/// Opens and locks a directory; none when another process or thread holds it.
-fn hold(path: &Path) -> Result<Option<File>, Error> {
-    let directory = File::open(path).map_err(|error| failed("lock", path, error))?;
-    match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(directory)),
-        Err(Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(failed("lock", path, error.into())),
     }
 }
 
@@ -322,6 +344,8 @@ fn in_use(entry: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn shelf() -> (tempfile::TempDir, Shelf) {
@@ -339,7 +363,7 @@ mod tests {
         fs::create_dir_all(dead.join("sub")).unwrap();
         fs::write(dead.join("sub/file"), b"x").unwrap();
         shelf.sweep().unwrap();
-        assert!(live.path().is_dir());
+        assert!(live.directory().path().is_dir());
         assert!(!dead.exists());
         let lock = shelf.lock().unwrap();
         assert!(lock.is_reserved(&name).unwrap());
@@ -347,7 +371,7 @@ mod tests {
         drop(lock);
         drop(live);
         assert!(!shelf.lock().unwrap().is_reserved(&name).unwrap());
-        assert_eq!(shelf.names().unwrap(), [".lock"]);
+        assert_eq!(names(&shelf.open().unwrap().unwrap()).unwrap(), [".lock"]);
     }
 
     #[test]
@@ -376,23 +400,29 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Exists);
         drop(lock);
         assert_eq!(shelf.published().unwrap(), ["one"]);
-        assert_eq!(shelf.names().unwrap(), [".lock", "one"]);
+        assert_eq!(
+            names(&shelf.open().unwrap().unwrap()).unwrap(),
+            [".lock", "one"]
+        );
     }
 
     #[test]
     fn an_exchange_swaps_and_drops_what_was_there() {
-        let (_folder, shelf) = shelf();
+        let (folder, shelf) = shelf();
         let lock = shelf.lock().unwrap();
         let first = lock.stage("x", None).unwrap();
-        fs::write(first.path().join("old"), b"").unwrap();
+        fs::write(first.directory().path().join("old"), b"").unwrap();
         lock.publish(first, "x").unwrap();
         let mut second = lock.stage("x", None).unwrap();
-        fs::write(second.path().join("new"), b"").unwrap();
+        fs::write(second.directory().path().join("new"), b"").unwrap();
         let target = lock.exchange(&mut second, "x").unwrap();
-        assert!(second.path().join("old").exists());
+        assert!(folder.path().join("deep/shelf/x.staging/old").exists());
         drop(second);
         assert!(target.join("new").exists());
-        assert_eq!(shelf.names().unwrap(), [".lock", "x"]);
+        assert_eq!(
+            names(&shelf.open().unwrap().unwrap()).unwrap(),
+            [".lock", "x"]
+        );
     }
 
     #[test]
@@ -404,7 +434,7 @@ mod tests {
         let second = lock.stage("x", None).unwrap();
         assert_eq!(lock.retire("x").unwrap_err().kind(), ErrorKind::Exists);
         drop(second);
-        lock.retire("x").unwrap().discard().unwrap();
-        assert_eq!(shelf.names().unwrap(), [".lock"]);
+        lock.retire("x").unwrap().unwrap().discard().unwrap();
+        assert_eq!(names(&shelf.open().unwrap().unwrap()).unwrap(), [".lock"]);
     }
 }

@@ -1,13 +1,12 @@
 //! Complete blobs, verified while they are read.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 use std::sync::Arc;
 
-use super::{Cache, DOCUMENT_LIMIT, file};
+use super::{Cache, DOCUMENT_LIMIT, touch};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -208,16 +207,26 @@ impl Cache {
             return Ok(None);
         }
         // A cache on a read-only disk is still good for reading.
-        let _ = file::touch(&blob.file);
+        let _ = touch(&blob.file);
         Ok(Some(blob))
     }
 
     pub(super) fn open_unmarked(&self, digest: &Digest) -> Result<Option<CachedBlob>> {
-        let path = self.blob_path(digest);
-        let failed = |error| Error::io(format!("open cached blob {}", path.display()), error);
-        let file = match file::open(&path) {
+        let failed = |error| Error::io(format!("open cached blob {digest}"), error);
+        let blobs = match self.blobs(digest.algorithm()) {
+            Ok(blobs) => blobs,
+            // Only SHA-256's folder is there from the start.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let file = match blobs.open_file(digest.hex()) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // No file of ours: it must not keep the blob from being fetched.
+            Err(error) if is_foreign(&error) => {
+                blobs.remove(digest.hex()).map_err(|_| failed(error))?;
+                return Ok(None);
+            }
             Err(error) => return Err(failed(error)),
         };
         file.lock_shared().map_err(failed)?;
@@ -247,11 +256,22 @@ impl Cache {
 
     /// Unlinks a wrong blob, unless another process has replaced it with a better one already.
     fn discard(&self, file: &File, digest: &Digest) {
-        let path = self.blob_path(digest);
-        if file::is_at(file, &path).unwrap_or(false) {
-            remove(&path);
+        let Ok(blobs) = self.blobs(digest.algorithm()) else {
+            return;
+        };
+        if blobs.is_named(digest.hex(), file).unwrap_or(false) {
+            // Whoever finds it still there finds it wrong again.
+            let _ = blobs.remove_file(digest.hex());
         }
     }
+}
+
+/// Whether what was to be opened is not a file of this cache: of another kind, or closed to its owner.
+pub(super) fn is_foreign(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied
+    )
 }
 
 fn verified_document(blob: CachedBlob) -> Result<Option<Vec<u8>>> {
@@ -260,9 +280,4 @@ fn verified_document(blob: CachedBlob) -> Result<Option<Vec<u8>>> {
         Err(error) if CorruptBlob::is_cause_of(&error) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn remove(path: &Path) {
-    // Whoever finds it still there finds it wrong again.
-    let _ = fs::remove_file(path);
 }

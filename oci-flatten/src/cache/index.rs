@@ -1,12 +1,11 @@
 //! `index.json`: which references are in the cache.
 
-use std::fs;
 use std::thread;
 
 use serde_json::{Value, json};
 
 use super::ingest::{Ingest, POLL};
-use super::{Cache, file};
+use super::{Cache, INDEX_FILE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{Descriptor, Document};
 use crate::reference::Reference;
@@ -118,13 +117,10 @@ impl Cache {
     }
 
     fn read_index(&self) -> Result<Value> {
-        let path = self.index_path();
-        let failed = |error| Error::io(format!("read {}", path.display()), error);
-        let length = fs::metadata(&path).map_err(failed)?.len();
-        if length > INDEX_LIMIT {
-            return Err(self.malformed(&format!("{length} bytes (limit {INDEX_LIMIT})")));
-        }
-        let bytes = fs::read(&path).map_err(failed)?;
+        let bytes = self
+            .root
+            .read(INDEX_FILE, INDEX_LIMIT)
+            .map_err(|error| self.failed("read", INDEX_FILE, error))?;
         let index: Value = serde_json::from_slice(&bytes)
             .map_err(|error| self.malformed("not JSON").with_source(error))?;
         match index.get("manifests") {
@@ -134,11 +130,11 @@ impl Cache {
     }
 
     fn write_index(&self, index: &Value) -> Result<()> {
-        file::replace(&self.index_path(), index.to_string().as_bytes())
+        self.replace(INDEX_FILE, index.to_string().as_bytes())
     }
 
     fn malformed(&self, why: &str) -> Error {
-        let path = self.index_path();
+        let path = self.root.path_of(INDEX_FILE);
         Error::new(
             ErrorKind::InvalidInput,
             format!("cache index is malformed: {why}: {}", path.display()),

@@ -1,13 +1,14 @@
 //! Blobs on their way in.
 
-use std::fs::{self, File};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cache, CachedBlob, file};
+use super::blob::is_foreign;
+use super::{Cache, CachedBlob, part_name};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -66,20 +67,29 @@ impl Cache {
 
     /// The partial file, locked; `None` while another process holds it or has just finished it.
     pub(super) fn lock_part(&self, digest: &Digest) -> Result<Option<File>> {
-        let path = self.part_path(digest);
-        let failed = |error| Error::io(format!("open {}", path.display()), error);
-        let file = file::open_or_create(&path).map_err(failed)?;
+        let name = part_name(digest);
+        let failed = |error| self.failed("open", &format!("ingest/{name}"), error);
+        let ingest = self.ingest_directory().map_err(failed)?;
+        let file = match ingest.open_file_or_create(&name) {
+            // No file of ours: it must not keep the blob from being fetched.
+            Err(error) if is_foreign(&error) => {
+                ingest.remove(&name).map_err(|_| failed(error))?;
+                ingest.open_file_or_create(&name)
+            }
+            opened => opened,
+        };
+        let file = file.map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Ok(None),
-            Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         // Between the look for the blob and the lock, its writer may have renamed this very file.
-        if !file::is_at(&file, &path).map_err(failed)? {
+        if !ingest.is_named(&name, &file).map_err(failed)? {
             return Ok(None);
         }
-        if self.blob_path(digest).exists() {
-            fs::remove_file(&path).map_err(failed)?;
+        if self.open_unmarked(digest)?.is_some() {
+            ingest.remove_file(&name).map_err(failed)?;
             return Ok(None);
         }
         Ok(Some(file))
@@ -88,7 +98,7 @@ impl Cache {
 
 impl Ingest {
     pub(super) fn resume(cache: Cache, digest: Digest, size: u64, file: File) -> Result<Self> {
-        let path = cache.part_path(&digest);
+        let path = cache.root.path_of("ingest").join(part_name(&digest));
         let failed = |error| Error::io(format!("read {}", path.display()), error);
         let mut hasher = digest.hasher();
         let mut written = file.metadata().map_err(failed)?.len();
@@ -215,16 +225,20 @@ impl Ingest {
     }
 
     fn publish(&self) -> io::Result<CachedBlob> {
-        let target = self.cache.blob_path(&self.digest);
         self.file.sync_all()?;
-        if let Some(directory) = target.parent() {
-            // Only SHA-256's folder is there from the start.
-            fs::create_dir_all(directory)?;
+        let (part, name) = (part_name(&self.digest), self.digest.hex());
+        let ingest = self.cache.ingest_directory()?;
+        if !ingest.is_named(&part, &self.file)? {
+            return Err(io::Error::other("another program has removed it"));
         }
-        fs::rename(&self.path, &target)?;
-        file::sync_parent(&target)?;
+        let algorithm = self.digest.algorithm().name();
+        let blobs = self.cache.root.directory("blobs")?;
+        // Only SHA-256's folder is there from the start.
+        let blobs = blobs.directory_or_create(algorithm)?;
+        ingest.rename_into(&part, &blobs, name)?;
+        blobs.sync()?;
         tracing::debug!(digest = %self.digest, size = self.size, "cached");
-        let file = file::open(&target)?;
+        let file = blobs.open_file(name)?;
         // The exclusive lock is this process's own and sits on another description of the same file.
         self.file.unlock()?;
         file.lock_shared()?;
@@ -238,7 +252,9 @@ impl Ingest {
 
     fn forget(&self) {
         // The lock is held, so the path is this file; whoever finds it left over verifies it again.
-        let _ = fs::remove_file(&self.path);
+        if let Ok(ingest) = self.cache.ingest_directory() {
+            let _ = ingest.remove_file(part_name(&self.digest));
+        }
     }
 }
 

@@ -16,20 +16,19 @@
 //! unlinked and reported as a [`CorruptBlob`], the sign to start over: the next try fetches it anew.
 
 mod blob;
-mod file;
 mod index;
 mod ingest;
 mod prune;
 mod show;
 mod verify;
 
-use std::fs::{self, DirBuilder, File};
+use std::ffi::OsString;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use crate::digest::{Algorithm, Digest};
+use crate::directory::{Directory, FileFacts, FileKind};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use blob::{CachedBlob, CorruptBlob};
@@ -38,8 +37,14 @@ pub use prune::{PrunePolicy, Pruned, Removed};
 pub use show::{CachedImage, Contents};
 pub use verify::{IncompleteImage, Verified};
 
-/// What the `oci-layout` file holds.
+/// The file that says that a folder is an image layout, and by which version.
+const LAYOUT_FILE: &str = "oci-layout";
+/// What it holds.
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// Largest `oci-layout` that is read, in bytes.
+const LAYOUT_LIMIT: u64 = 64 << 10;
+/// The file that lists the images.
+const INDEX_FILE: &str = "index.json";
 /// An index without images.
 const EMPTY_INDEX: &[u8] =
     br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
@@ -47,13 +52,11 @@ const EMPTY_INDEX: &[u8] =
 pub const DOCUMENT_LIMIT: u64 = 4 << 20;
 /// The folders that blobs may lie in.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
-/// Only the owner may look: images can be private.
-const DIRECTORY_MODE: u32 = 0o700;
 
 /// A cache folder; clones share it.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    root: Arc<Path>,
+    root: Directory,
 }
 
 impl Cache {
@@ -65,13 +68,18 @@ impl Cache {
     /// [`ErrorKind::InvalidInput`] when it holds something other than an image layout.
     pub fn open(root: impl AsRef<Path>) -> Result<Self> {
         let root = root.as_ref();
-        let cache = Self { root: root.into() };
-        for directory in [cache.blobs(Algorithm::Sha256), cache.ingest_directory()] {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(DIRECTORY_MODE)
-                .create(&directory)
-                .map_err(|error| Error::io(format!("create {}", directory.display()), error))?;
+        let failed = |error| Error::io(format!("open cache {}", root.display()), error);
+        let cache = Self {
+            root: Directory::open_or_create(root).map_err(failed)?,
+        };
+        for names in [&["blobs", Algorithm::Sha256.name()][..], &["ingest"]] {
+            let mut directory = cache.root.clone();
+            for name in names {
+                let path = directory.path_of(name);
+                directory = directory
+                    .directory_or_create(name)
+                    .map_err(|error| Error::io(format!("open {}", path.display()), error))?;
+            }
         }
         cache.check_layout()?;
         Ok(cache)
@@ -84,8 +92,10 @@ impl Cache {
     /// As [`open`](Self::open).
     pub fn open_existing(root: impl AsRef<Path>) -> Result<Option<Self>> {
         let root = root.as_ref();
-        match fs::metadata(root.join("oci-layout")) {
-            Ok(_) => Self::open(root).map(Some),
+        let found = Directory::open(root).and_then(|root| root.contains(LAYOUT_FILE));
+        match found {
+            Ok(true) => Self::open(root).map(Some),
+            Ok(false) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io(format!("open cache {}", root.display()), error)),
         }
@@ -94,16 +104,14 @@ impl Cache {
     /// The folder.
     #[must_use]
     pub fn root(&self) -> &Path {
-        &self.root
+        self.root.path()
     }
 
     fn check_layout(&self) -> Result<()> {
-        let path = self.root.join("oci-layout");
-        let found = match fs::read(&path) {
+        let path = self.root.path_of(LAYOUT_FILE);
+        let found = match self.root.read(LAYOUT_FILE, LAYOUT_LIMIT) {
             Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return self.create_layout(&path);
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.create_layout(),
             Err(error) => return Err(Error::io(format!("read {}", path.display()), error)),
         };
         #[derive(serde::Deserialize)]
@@ -132,50 +140,55 @@ impl Cache {
         }
     }
 
-    fn create_layout(&self, path: &Path) -> Result<()> {
+    fn create_layout(&self) -> Result<()> {
         let _lock = self.lock()?;
-        if !self.index_path().exists() {
-            file::replace(&self.index_path(), EMPTY_INDEX)?;
+        let index = self.root.contains(INDEX_FILE);
+        if !index.map_err(|error| self.failed("read", INDEX_FILE, error))? {
+            self.replace(INDEX_FILE, EMPTY_INDEX)?;
         }
-        file::replace(path, LAYOUT)
+        self.replace(LAYOUT_FILE, LAYOUT)
+    }
+
+    /// Replaces a file of the root; the caller holds the lock.
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.root
+            .replace(name, bytes)
+            .map_err(|error| self.failed("write", name, error))
+    }
+
+    fn failed(&self, verb: &str, name: &str, error: io::Error) -> Error {
+        Error::io(
+            format!("{verb} {}", self.root.path_of(name).display()),
+            error,
+        )
     }
 
     /// Holds off everyone else who would change `index.json` or prune.
     fn lock(&self) -> Result<File> {
-        let failed = |error| Error::io(format!("lock cache {}", self.root.display()), error);
-        let directory = File::open(&self.root).map_err(failed)?;
-        directory.lock().map_err(failed)?;
-        Ok(directory)
+        let path = self.root.path().display();
+        self.root
+            .lock()
+            .map_err(|error| Error::io(format!("lock cache {path}"), error))
     }
 
-    fn blobs(&self, algorithm: Algorithm) -> PathBuf {
-        self.root.join("blobs").join(algorithm.name())
+    fn blobs(&self, algorithm: Algorithm) -> io::Result<Directory> {
+        self.root.directory("blobs")?.directory(algorithm.name())
     }
 
-    fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.blobs(digest.algorithm()).join(digest.hex())
+    fn ingest_directory(&self) -> io::Result<Directory> {
+        self.root.directory("ingest")
     }
 
-    fn ingest_directory(&self) -> PathBuf {
-        self.root.join("ingest")
-    }
-
-    fn part_path(&self, digest: &Digest) -> PathBuf {
-        let name = format!("{}-{}.part", digest.algorithm().name(), digest.hex());
-        self.ingest_directory().join(name)
-    }
-
-    fn index_path(&self) -> PathBuf {
-        self.root.join("index.json")
-    }
-
-    /// Every complete blob with its size in bytes, by digest. Other files in the folders are left alone.
-    fn list_blobs(&self) -> Result<Vec<(Digest, fs::Metadata)>> {
+    /// Every complete blob, by digest. Other things in the folders are left alone.
+    fn list_blobs(&self) -> Result<Vec<(Digest, FileFacts)>> {
         let mut found = Vec::new();
         for algorithm in ALGORITHMS {
-            for (name, metadata) in file::list(&self.blobs(algorithm))? {
-                if let Ok(digest) = format!("{}:{name}", algorithm.name()).parse::<Digest>() {
-                    found.push((digest, metadata));
+            for (name, facts) in list_files(self.blobs(algorithm), algorithm.name())? {
+                let digest = name
+                    .to_str()
+                    .map(|hex| format!("{}:{hex}", algorithm.name()));
+                if let Some(Ok(digest)) = digest.map(|text| text.parse::<Digest>()) {
+                    found.push((digest, facts));
                 }
             }
         }
@@ -183,13 +196,40 @@ impl Cache {
         Ok(found)
     }
 
-    /// Every partial file.
-    fn list_parts(&self) -> Result<Vec<(PathBuf, fs::Metadata)>> {
-        let directory = self.ingest_directory();
-        let files = file::list(&directory)?;
-        Ok(files
-            .into_iter()
-            .map(|(name, metadata)| (directory.join(name), metadata))
-            .collect())
+    /// Every partial file, by name.
+    fn list_parts(&self) -> Result<Vec<(OsString, FileFacts)>> {
+        list_files(self.ingest_directory(), "ingest")
     }
+}
+
+/// The regular files of a folder, by name; none when it is not there.
+fn list_files(directory: io::Result<Directory>, what: &str) -> Result<Vec<(OsString, FileFacts)>> {
+    let entries = match directory.and_then(|directory| directory.entries()) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io(format!("list {what} of the cache"), error)),
+    };
+    let files = entries
+        .into_iter()
+        .filter(|entry| entry.facts.kind == FileKind::File);
+    Ok(files.map(|entry| (entry.name, entry.facts)).collect())
+}
+
+/// The name of a blob's partial file.
+fn part_name(digest: &Digest) -> String {
+    format!("{}-{}.part", digest.algorithm().name(), digest.hex())
+}
+
+/// Marks a file as used now, by the kernel's clock.
+fn touch(file: &File) -> io::Result<()> {
+    use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+    let time = |nanoseconds| Timespec {
+        tv_sec: 0,
+        tv_nsec: nanoseconds,
+    };
+    let times = Timestamps {
+        last_access: time(UTIME_OMIT),
+        last_modification: time(UTIME_NOW),
+    };
+    Ok(rustix::fs::futimens(file, &times)?)
 }

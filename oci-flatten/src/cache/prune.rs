@@ -1,14 +1,15 @@
 //! Taking things out of the cache.
 
 use std::collections::BTreeSet;
-use std::fs::{self, TryLockError};
+use std::ffi::OsStr;
+use std::fs::TryLockError;
 use std::io;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::Cache;
 use super::show::{Anatomy, Inventory};
-use super::{Cache, file};
 use crate::digest::Digest;
+use crate::directory::Directory;
 use crate::error::{Error, Result};
 
 /// What may go. Blobs that no image needs and interrupted downloads always may.
@@ -78,35 +79,35 @@ impl Cache {
             images,
             ..Pruned::default()
         };
+        let folder = |opened: io::Result<Directory>, what: &str| {
+            opened.map_err(|error| Error::io(format!("open {what} of the cache"), error))
+        };
         for (digest, (bytes, _)) in inventory {
-            let path = self.blob_path(&digest);
-            let name = digest.to_string();
             if wanted.contains(&digest) {
                 pruned.kept_bytes += bytes;
-            } else {
-                pruned.take(
-                    &path,
-                    Removed {
-                        name,
-                        bytes,
-                        partial: false,
-                    },
-                    policy.dry_run,
-                )?;
+                continue;
             }
-        }
-        for (path, metadata) in self.list_parts()? {
-            let name = path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .replacen('-', ":", 1);
-            let part = Removed {
-                name,
-                bytes: metadata.len(),
-                partial: true,
+            let blob = Removed {
+                name: digest.to_string(),
+                bytes,
+                partial: false,
             };
-            pruned.take(&path, part, policy.dry_run)?;
+            let blobs = folder(self.blobs(digest.algorithm()), "blobs")?;
+            pruned.take(&blobs, digest.hex().as_ref(), blob, policy.dry_run)?;
+        }
+        let parts = self.list_parts()?;
+        if !parts.is_empty() {
+            let ingest = folder(self.ingest_directory(), "ingest")?;
+            for (name, facts) in parts {
+                let text = name.to_string_lossy();
+                let stem = text.strip_suffix(".part").unwrap_or(&text);
+                let part = Removed {
+                    name: stem.replacen('-', ":", 1),
+                    bytes: facts.length,
+                    partial: true,
+                };
+                pruned.take(&ingest, &name, part, policy.dry_run)?;
+            }
         }
         Ok(pruned)
     }
@@ -114,9 +115,16 @@ impl Cache {
 
 impl Pruned {
     /// Removes one file unless its lock shows that a pull uses it.
-    fn take(&mut self, path: &Path, what: Removed, dry_run: bool) -> Result<()> {
+    fn take(
+        &mut self,
+        folder: &Directory,
+        name: &OsStr,
+        what: Removed,
+        dry_run: bool,
+    ) -> Result<()> {
+        let path = folder.path_of(name);
         let failed = |error| Error::io(format!("remove {}", path.display()), error);
-        let file = match file::open(path) {
+        let file = match folder.open_file(name) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(failed(error)),
@@ -131,7 +139,7 @@ impl Pruned {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         if !dry_run {
-            match fs::remove_file(path) {
+            match folder.remove_file(name) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 Err(error) => return Err(failed(error)),

@@ -97,14 +97,14 @@ impl Cache {
             unreferenced: unreferenced.len() as u64,
             unreferenced_bytes: unreferenced.iter().sum(),
             partial: parts.len() as u64,
-            partial_bytes: parts.iter().map(|(_, metadata)| metadata.len()).sum(),
+            partial_bytes: parts.iter().map(|(_, facts)| facts.length).sum(),
         })
     }
 
     pub(super) fn inventory(&self) -> Result<Inventory> {
         let blobs = self.list_blobs()?.into_iter();
         Ok(blobs
-            .map(|(digest, metadata)| (digest, (metadata.len(), metadata.modified().ok())))
+            .map(|(digest, facts)| (digest, (facts.length, Some(facts.modified))))
             .collect())
     }
 

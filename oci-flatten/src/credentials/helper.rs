@@ -44,6 +44,7 @@ struct Answer {
 
 impl Helper {
     /// Finds `docker-credential-NAME` in the search path; the name comes from a file and is checked.
+    #[expect(clippy::disallowed_methods, reason = "the search path is the user's")]
     pub(super) fn find(name: &str, places: &CredentialPlaces) -> Result<Self> {
         let is_valid =
             |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'+' | b'-');

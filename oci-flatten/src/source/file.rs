@@ -247,6 +247,7 @@ pub(super) async fn open_regular(path: &Path) -> Result<(Arc<File>, u64)> {
 }
 
 /// Opens a file, a pipe or standard input, which may be either.
+#[expect(clippy::disallowed_methods, reason = "the user names the path")]
 pub(super) async fn open(input: &TarInput) -> Result<Opened> {
     use std::os::fd::AsFd;
     let wrap = |error| Error::io(format!("open {}", shown(input)), error);
