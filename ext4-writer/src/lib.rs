@@ -100,3 +100,4 @@ pub use self::tree::{
     FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, TreeError, XattrError, Xattrs,
 };
 pub use self::verity::{VerityOptions, VerityTree, append_verity};
+pub use tar_events::TarError;

@@ -6,7 +6,7 @@ mod common;
 
 use std::cell::Cell;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -479,53 +479,79 @@ fn sparse_maps_that_make_no_sense_are_refused() {
         })
     };
     let sized = ("GNU.sparse.size", "10");
+    let pieces = |count| ("GNU.sparse.numblocks", count);
     let map = |text| ("GNU.sparse.map", text);
-    taken(&[sized, map("0,3,6,0,6,1")], b"abcd").unwrap();
+    taken(&[sized, pieces("3"), map("0,3,6,0,6,1")], b"abcd").unwrap();
     taken(&[sized], b"").unwrap();
-    for bad in [
-        &[map("0,4")][..],
-        &[sized, map("0,3")],
-        &[sized, map("0,5")],
-        &[sized, map("0,3,6")],
-        &[sized, map("3,1,0,3")],
-        &[sized, map("0,2,1,2")],
-        &[sized, map("7,4")],
-        &[sized, map("0,x")],
-        &[sized, map("0,+4")],
-        &[sized, map("18446744073709551615,4")],
-        &[("GNU.sparse.size", "18446744073709551616"), map("0,4")],
-        &[
-            sized,
-            ("GNU.sparse.numbytes", "4"),
-            ("GNU.sparse.offset", "0"),
-        ],
-        &[
-            sized,
-            ("GNU.sparse.offset", "0"),
-            ("GNU.sparse.offset", "4"),
-        ],
-        &[sized, ("GNU.sparse.new", "1")],
-        &[sized, ("GNU.sparse.major", "1")],
+    let (offset, length) = ("GNU.sparse.offset", "GNU.sparse.numbytes");
+    for (bad, expected) in [
+        (&[pieces("1"), map("0,5")][..], "sparse map is malformed"),
+        (&[sized, map("0,4")], "sparse map is malformed"),
+        (&[sized, pieces("2"), map("0,4")], "sparse map is malformed"),
+        (&[sized, pieces("1"), map("0,3")], "more data than its map"),
+        (&[sized, pieces("1"), map("0,5")], "less data than its map"),
+        (
+            &[sized, pieces("2"), map("0,3,6")],
+            "sparse map is malformed",
+        ),
+        (
+            &[sized, pieces("2"), map("3,1,0,3")],
+            "sparse map is malformed",
+        ),
+        (
+            &[sized, pieces("2"), map("0,2,1,2")],
+            "sparse map is malformed",
+        ),
+        (&[sized, pieces("1"), map("7,4")], "sparse map is malformed"),
+        (&[sized, pieces("1"), map("0,x")], "sparse map is malformed"),
+        (
+            &[sized, pieces("1"), map("18446744073709551615,4")],
+            "sparse map is malformed",
+        ),
+        (
+            &[
+                ("GNU.sparse.size", "18446744073709551616"),
+                pieces("1"),
+                map("0,4"),
+            ],
+            "sparse size is not a number",
+        ),
+        (
+            &[sized, (length, "4"), (offset, "0")],
+            "pax record is malformed",
+        ),
+        (
+            &[sized, (offset, "0"), (offset, "4")],
+            "pax record is malformed",
+        ),
     ] {
-        let error = taken(bad, b"abcd").unwrap_err();
-        assert!(error.to_string().contains("sparse map of file"), "{error}");
+        let error = taken(bad, b"abcd").unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}: {bad:?}");
     }
     // Version 1.0: a block of lines, then the data.
-    let one = [("GNU.sparse.major", "1"), ("GNU.sparse.realsize", "10")];
+    let one = [
+        ("GNU.sparse.major", "1"),
+        ("GNU.sparse.minor", "0"),
+        ("GNU.sparse.realsize", "10"),
+    ];
     let block = |lines: &str| [lines.as_bytes(), &vec![0; 512 - lines.len()], b"abcd"].concat();
     taken(&one, &block("2\n0\n3\n9\n1\n")).unwrap();
-    for bad in [
-        "1\n0\n3\n",
-        "2\n0\n4\n",
-        "x\n",
-        "\n",
-        "99999999999999999999999\n",
+    for (bad, expected) in [
+        ("1\n0\n3\n", "more data than its map"),
+        ("2\n0\n4\n", "sparse map is malformed"),
+        ("x\n", "sparse map is malformed"),
+        ("\n", "sparse map is malformed"),
+        ("99999999999999999999999\n", "sparse map is malformed"),
     ] {
-        let error = taken(&one, &block(bad)).unwrap_err();
-        assert!(error.to_string().contains("sparse map of file"), "{error}");
+        let error = taken(&one, &block(bad)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}: {bad:?}");
     }
     // A file beyond what ext4 can hold is an error of the image.
-    let vast = [("GNU.sparse.size", "9223372036854775807"), map("0,4")];
+    let vast = [
+        ("GNU.sparse.size", "9223372036854775807"),
+        pieces("1"),
+        map("0,4"),
+    ];
     let error = taken(&vast, b"abcd").unwrap_err();
     assert!(matches!(error, SourceError::Image(_)), "{error}");
 }
@@ -561,11 +587,11 @@ fn header(kind: tar::EntryType, path: &[u8], size: u64) -> tar::Header {
     header
 }
 
-/// A tree from the blocks of an archive.
+/// A tree from the blocks of an archive, and the end marker.
 fn tree_of(archive: &[u8]) -> Result<FileTree<Content>, SourceError> {
     let device = MemoryDevice::new();
     let mut writer = ImageWriter::new(&device, options()).unwrap();
-    read_tar(&mut writer, archive)
+    read_tar(&mut writer, archive.chain(&[0; 1024][..]))
 }
 
 /// A header with a right checksum after `change`, and a body.
@@ -604,9 +630,6 @@ fn odd_archives_are_read_as_others_read_them() {
     };
     let directory = |header: &mut tar::Header| header.set_size(5000);
     for (what, blocks, name, size) in [
-        ("no end", vec![file.clone()], "file", 3),
-        ("half an end", vec![file.clone(), vec![0; 512]], "file", 3),
-        ("no padding", vec![file[..515].to_vec()], "file", 3),
         (
             "rubbish behind the end",
             vec![file.clone(), vec![0; 1024], b"x".to_vec()],
@@ -632,7 +655,7 @@ fn odd_archives_are_read_as_others_read_them() {
         (
             "a long name and a record",
             vec![long(b"long\0"), pax(b"12 path=pax\n"), file.clone()],
-            "pax",
+            "long",
             3,
         ),
         (
@@ -690,12 +713,31 @@ fn odd_archives_are_read_as_others_read_them() {
     }
     // A version that knew no directories, and summed bytes up with a sign.
     let mut old = member(Regular, "\u{e9}/", b"", as_it_is);
+    old[156] = 0;
     old[148..156].fill(b' ');
     let sum: i64 = old.iter().map(|byte| i64::from(byte.cast_signed())).sum();
     old[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
     let tree = tree_of(&old).unwrap();
     let node = tree.lookup(tree.root(), "\u{e9}".as_bytes()).unwrap();
     assert_eq!(tree.file_type(node), Some(FileType::Directory));
+}
+
+/// Old versions of Go wrote a prefix into headers of GNU's format, which has none.
+#[test]
+fn a_prefix_in_a_header_of_gnu_is_part_of_the_name() {
+    let change = |header: &mut tar::Header| {
+        let bytes = header.as_mut_bytes();
+        bytes[257..265].copy_from_slice(b"ustar  \0");
+        bytes[345..358].copy_from_slice(b"a/long/prefix");
+    };
+    let tree = tree_of(&member(tar::EntryType::Regular, "name", b"abc", change)).unwrap();
+    let mut node = tree.root();
+    for part in ["a", "long", "prefix", "name"] {
+        node = tree
+            .lookup(node, part.as_bytes())
+            .unwrap_or_else(|| panic!("no {part}"));
+    }
+    assert_eq!(tree.content(node).unwrap().size(), 3);
 }
 
 #[test]
@@ -739,24 +781,20 @@ fn broken_archives_are_refused() {
     vast[0] = 0xbf;
     for (archive, expected) in [
         (wrong_sum, "checksum"),
-        (file[..514].to_vec(), "end of file"),
-        (file[..100].to_vec(), "end of file"),
-        ([&[0; 512][..], &file].concat(), "one block of zeros"),
-        (b"no tar at all".to_vec(), "end of file"),
-        (extended(b"7 a=b\n"), "malformed PAX record"),
-        (extended(b"9 size=x\n"), "malformed number"),
-        (extended(b"9 uid=-1\n"), "malformed number"),
-        (extended(&[b'1'; 2000]), "malformed PAX record"),
-        (extended(&vec![0; (1 << 20) + 1]), "more than 1048576 bytes"),
+        ([&[0; 512][..], &file].concat(), "single zero block"),
+        (extended(b"7 a=b\n"), "pax record is malformed"),
+        (extended(b"9 size=x\n"), "size is not a number"),
+        (extended(b"9 uid=-1\n"), "owned by user -1"),
+        (extended(&[b'1'; 2000]), "pax record is malformed"),
+        (extended(&vec![0; (1 << 20) + 1]), "limit 1048576"),
+        (sized(b"+0000000001\0"), "size is not a number"),
+        (sized(b"00000000009\0"), "size is not a number"),
+        (sized(&[0xff; 12]), "size is negative"),
+        (sized(&vast), "size is not a number"),
         (
-            member(XHeader, "x", b"6 a=b\n", as_it_is),
-            "an extension without its file",
+            member(GNUSparse, "file", b"", as_it_is),
+            "sparse map is malformed",
         ),
-        (sized(b"+0000000001\0"), "a number in a header"),
-        (sized(b"00000000009\0"), "a number in a header"),
-        (sized(&[0xff; 12]), "a number below zero"),
-        (sized(&vast), "a number in a header"),
-        (member(GNUSparse, "file", b"", as_it_is), "not GNU's"),
         (
             member(Regular, ".", b"abc", as_it_is),
             "the root, and no directory",
@@ -773,6 +811,31 @@ fn broken_archives_are_refused() {
         let error = tree_of(&archive).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}: {expected}");
     }
+}
+
+/// A stream that was cut off anywhere gives no tree, and neither does one of no bytes.
+#[test]
+fn a_stream_without_its_end_is_refused() {
+    let file = member(tar::EntryType::Regular, "file", b"abc", as_it_is);
+    let whole = [file.clone(), file, vec![0; 512]].concat();
+    let taken = |bytes: &[u8]| {
+        let device = MemoryDevice::new();
+        let mut writer = ImageWriter::new(&device, options()).unwrap();
+        read_tar(&mut writer, bytes).map(drop)
+    };
+    for length in 0..whole.len() {
+        assert!(taken(&whole[..length]).is_err(), "{length} bytes");
+    }
+    for bytes in [0, 1024, 2048] {
+        let error = taken(&whole[..bytes]).unwrap_err();
+        assert!(
+            matches!(error, SourceError::NoEndMarker { bytes: seen } if seen == bytes as u64),
+            "{error}"
+        );
+    }
+    taken(&whole).unwrap();
+    taken(&[whole, vec![0; 512]].concat()).unwrap();
+    taken(b"no tar at all").unwrap_err();
 }
 
 #[test]
@@ -804,7 +867,7 @@ fn hostile_archives_are_refused() {
         tar.append(&header(Regular, b"short", 5000), &b"abc"[..])
             .unwrap()
     });
-    assert!(matches!(error, SourceError::Io { .. }), "{error}");
+    assert!(matches!(error, SourceError::Archive(_)), "{error}");
     let error = refused(|tar| {
         let list = &b"user::rw-,user:daemon:r--,group::r--,mask::r--,other::---"[..];
         tar.append_pax_extensions([("SCHILY.acl.access", list)])

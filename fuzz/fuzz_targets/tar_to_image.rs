@@ -11,7 +11,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../oci-flatten/tests/checks/repair.rs"]
+#[path = "../../oci-flatten/tar/tests/checks/repair.rs"]
 mod repair;
 #[path = "../../ext4-writer/tests/checks/tar_to_image.rs"]
 mod tar_to_image;

@@ -35,7 +35,7 @@ use oci_flatten::limits::Limits;
 use oci_flatten::platform::Platform;
 use oci_flatten::progress::Silent;
 use oci_flatten::source::{Blob, BoxFuture, Source, verified_file};
-use oci_flatten::tar::LayerReader;
+use oci_flatten::tar::TarReader;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Runtime;
@@ -128,13 +128,14 @@ async fn whole_chain(source: &Arc<dyn Source>) {
 
 async fn decode_alone(blob: &[u8]) {
     let mut stream = decode(blob, u64::MAX).await.unwrap().stream;
-    let mut reader = LayerReader::new(&Limits::default());
+    let mut reader = TarReader::new(&Limits::default());
     let mut buffer = vec![0; BUFFER];
     loop {
         let read = stream.read(&mut buffer).await.unwrap();
         let mut piece = &buffer[..read];
         if read == 0 {
-            return reader.finish().unwrap();
+            reader.finish().unwrap();
+            return;
         }
         while let Some(event) = reader.next_event(&mut piece).unwrap() {
             black_box(event);

@@ -18,7 +18,7 @@ use oci_flatten::apply::LayerApplier;
 use oci_flatten::entry::Timestamp;
 use oci_flatten::limits::Limits;
 use oci_flatten::rootfs::Rootfs;
-use oci_flatten::tar::{Event, LayerReader};
+use oci_flatten::tar::{Event, TarReader};
 use oci_flatten::testkit::{Entry, Layer};
 use tokio::io::AsyncReadExt;
 
@@ -115,7 +115,7 @@ fn layer(entries: u32, kind: Kind, index: u32) -> Vec<u8> {
 }
 
 fn ours(layer: &[u8]) -> u64 {
-    let mut reader = LayerReader::new(&Limits::default());
+    let mut reader = TarReader::new(&Limits::default().tar());
     let mut sum = 0;
     for mut piece in layer.chunks(PIECE) {
         while let Some(event) = reader.next_event(&mut piece).expect("layer is well-formed") {

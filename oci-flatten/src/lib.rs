@@ -1,7 +1,7 @@
 //! Flattens the layers of an OCI image into one root filesystem, whiteout-aware, streaming, within limits.
 //!
 //! The lower floor is plain values and knows no files, clock or async: tar bytes go into a
-//! [`tar::LayerReader`], its entries are merged by a [`rootfs::Rootfs`], and file contents go to a
+//! [`tar::TarReader`], its entries are merged by a [`rootfs::Rootfs`], and file contents go to a
 //! caller's [`apply::ContentSink`]. The upper floor finds images and feeds their layers to the lower one.
 //!
 //! ```text
@@ -21,9 +21,10 @@ pub mod entry;
 pub mod limits;
 pub mod path;
 pub mod rootfs;
-pub mod tar;
 pub mod warning;
 pub mod whiteout;
+
+pub use tar_events as tar;
 
 #[cfg(feature = "testkit")]
 pub mod testkit;

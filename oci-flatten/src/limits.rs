@@ -1,5 +1,7 @@
 //! Bounds on everything that a layer or an image document can make this library hold or do.
 
+pub use crate::tar::LimitExceeded;
+
 /// The bounds of one flattening; every field may be changed, [`Limits::default`] fits every honest image known.
 ///
 /// A bound is inclusive: what equals it is accepted.
@@ -51,36 +53,13 @@ impl Default for Limits {
     }
 }
 
-/// A bound that an image has passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{what} is {value} {unit} (limit {limit})")]
-pub struct LimitExceeded {
-    /// What was measured.
-    pub what: &'static str,
-    /// What it came to, at least: counting stops with the first too many.
-    pub value: u64,
-    /// What is counted.
-    pub unit: &'static str,
-    /// The bound.
-    pub limit: u64,
-}
-
-impl LimitExceeded {
-    /// Accepts `value` up to `limit`.
-    pub(crate) fn check(
-        what: &'static str,
-        value: u64,
-        unit: &'static str,
-        limit: u64,
-    ) -> Result<(), Self> {
-        if value > limit {
-            return Err(Self {
-                what,
-                value,
-                unit,
-                limit,
-            });
-        }
-        Ok(())
+impl Limits {
+    /// Those of the tar reader.
+    pub fn tar(&self) -> crate::tar::Limits {
+        let mut limits = crate::tar::Limits::default();
+        limits.extension_bytes = self.extension_bytes;
+        limits.extension_headers = self.extension_headers;
+        limits.file_bytes = self.file_bytes;
+        limits
     }
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 use flate2::read::MultiGzDecoder;
 use oci_flatten::limits::Limits;
 use oci_flatten::path::EntryPath;
-use oci_flatten::tar::{Event, LayerReader};
+use oci_flatten::tar::{Event, TarReader};
 
 #[path = "support/tools.rs"]
 mod tools;
@@ -176,7 +176,7 @@ fn unpacked(path: &Path) -> Vec<u8> {
 
 /// Cleaned names, sizes of contents, and what went wrong.
 fn read(bytes: &[u8]) -> (Vec<String>, Option<String>) {
-    let mut reader = LayerReader::new(&Limits::default());
+    let mut reader = TarReader::new(&Limits::default().tar());
     let mut names = Vec::new();
     let mut rest = bytes;
     loop {

@@ -21,10 +21,9 @@ mod dialect {
     use super::peers::Peer::{self, BsdTar, GnuTar, Python, Umoci};
     use super::peers::{Unlike, unlike};
     use super::trees;
-    use oci_flatten::entry::EntryKind;
     use oci_flatten::limits::Limits;
     use oci_flatten::path::Escaped;
-    use oci_flatten::tar::{Event, LayerReader, TarError};
+    use oci_flatten::tar::{EntryKind, Event, TarError, TarReader};
     use oci_flatten::testkit::{Entry, Layer};
 
     fn layer<const N: usize>(entries: [Entry; N]) -> Vec<u8> {
@@ -54,7 +53,7 @@ mod dialect {
     }
 
     fn read_in_pieces(bytes: &[u8], size: usize) -> Result<Vec<String>, TarError> {
-        let mut reader = LayerReader::new(&Limits::default());
+        let mut reader = TarReader::new(&Limits::default().tar());
         let mut lines = Vec::new();
         let mut content = Vec::new();
         for mut piece in bytes.chunks(size) {
@@ -74,7 +73,7 @@ mod dialect {
                 }
             }
         }
-        reader.finish().map(|()| lines)
+        reader.finish().map(|_| lines)
     }
 
     fn describe(entry: &oci_flatten::tar::Entry<'_>) -> String {

@@ -10,12 +10,12 @@ mod checks {
     pub(crate) mod image_documents;
     pub(crate) mod layer_stack;
     pub(crate) mod layer_stream;
+    #[path = "../../tar/tests/checks/repair.rs"]
     mod repair;
     pub(crate) mod seeds;
-    pub(crate) mod tar_differential;
 }
 
-use checks::{image_documents, layer_stack, layer_stream, seeds, tar_differential};
+use checks::{image_documents, layer_stack, layer_stream, seeds};
 
 fn replay(target: &str, check: impl Fn(&[u8])) {
     for (name, seed) in seeds::of(target) {
@@ -43,11 +43,6 @@ fn layer_stream() {
 #[test]
 fn layer_stack() {
     replay("layer_stack", layer_stack::check);
-}
-
-#[test]
-fn tar_differential() {
-    replay("tar_differential", tar_differential::check);
 }
 
 #[test]

@@ -115,9 +115,9 @@ const MUTATIONS: [Mutation; 16] = [
     ),
     mutation(
         "pieces of sparse files move together",
-        "source/tar/mod.rs",
-        "self.image.skip_content(piece.offset - end)?;",
-        "self.image.skip_content(0)?;",
+        "source/tar/builder.rs",
+        "Event::Hole(length) if self.open.is_some() => Ok(self.image.skip_content(length)?),",
+        "Event::Hole(length) if self.open.is_some() => Ok(self.image.skip_content(length & 0)?),",
         (
             "sources",
             "every_sparse_format_gives_the_image_of_the_plain_archive",

@@ -67,7 +67,7 @@ fn relative(path: &Path) -> String {
 
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = ["ext4-writer", "oci-flatten", "banger"]
+    let mut folders: Vec<PathBuf> = ["ext4-writer", "oci-flatten", "oci-flatten/tar", "banger"]
         .iter()
         .map(|member| banger_tests::repository().join(member).join("src"))
         .collect();

@@ -6,6 +6,8 @@ mod tar;
 
 use std::io;
 
+use tar_events::TarError;
+
 pub use self::directory::{DirectoryOptions, read_directory};
 pub use self::tar::read_tar;
 use crate::error::Error;
@@ -24,6 +26,15 @@ pub enum SourceError {
         path: String,
         /// What the host said.
         source: io::Error,
+    },
+    /// The tar stream is malformed, cut short, or asks for more than the reader takes.
+    #[error(transparent)]
+    Archive(#[from] TarError),
+    /// The tar stream stops between two entries, where it may have been cut off.
+    #[error("tar archive has no end marker after its {bytes} bytes: it may have been cut off")]
+    NoEndMarker {
+        /// Bytes of the stream.
+        bytes: u64,
     },
     /// Something changed while it was read, so that what was read may be mixed.
     #[error("file changed while it was read: {path}")]

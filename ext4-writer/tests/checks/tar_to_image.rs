@@ -21,7 +21,9 @@ fn image(archive: impl Read) -> Result<Vec<u8>, String> {
         ..FormatOptions::default()
     };
     let mut writer = ImageWriter::new(&device, options).expect("the options are good");
-    let tree = read_tar(&mut writer, archive).map_err(|error| error.to_string())?;
+    // Wherever the bytes stop, they are tried as if they ended there.
+    let whole = archive.chain(&[0; 1024][..]);
+    let tree = read_tar(&mut writer, whole).map_err(|error| error.to_string())?;
     writer.finish(tree).map_err(|error| error.to_string())?;
     Ok(device.to_vec())
 }

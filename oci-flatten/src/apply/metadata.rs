@@ -2,9 +2,9 @@
 
 use super::error::{EntryProblem, SYMLINK_MAX, XATTR_LIST_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX};
 use super::{ContentSink, Merger};
-use crate::entry::{DeviceNumber, EntryKind, Metadata, Timestamp, Xattrs};
+use crate::entry::{DeviceNumber, Metadata, Timestamp, Xattrs};
 use crate::path::EntryPath;
-use crate::tar::Entry;
+use crate::tar::{Entry, EntryKind};
 use crate::warning::Warning;
 
 impl<S: ContentSink> Merger<'_, S> {
@@ -28,8 +28,9 @@ impl<S: ContentSink> Merger<'_, S> {
     }
 
     fn mtime(&mut self, entry: &Entry<'_>, path: &EntryPath<'_>) -> Timestamp {
-        let mtime = entry.mtime.clamped();
-        if mtime != entry.mtime {
+        let given = Timestamp::from(entry.mtime);
+        let mtime = given.clamped();
+        if mtime != given {
             let path = path.clone().into_owned();
             let seconds = entry.mtime.seconds;
             self.report

@@ -5,11 +5,10 @@ mod metadata;
 
 pub use error::{ApplyError, EntryProblem};
 
-use crate::entry::EntryKind;
 use crate::limits::LimitExceeded;
 use crate::path::EntryPath;
 use crate::rootfs::{Hidden, MergeError, NewKind, NodeId, Rootfs};
-use crate::tar::{Entry, Event, LayerReader};
+use crate::tar::{Entry, EntryKind, Event, TarReader};
 use crate::warning::{Warning, Warnings};
 use crate::whiteout::{AufsEntry, Whiteout};
 use metadata::{device_number, symlink_target};
@@ -86,7 +85,7 @@ pub struct LayerReport {
 /// }
 /// ```
 pub struct LayerApplier<'a, S: ContentSink> {
-    reader: LayerReader,
+    reader: TarReader,
     merger: Merger<'a, S>,
 }
 
@@ -109,7 +108,7 @@ impl<'a, S: ContentSink> LayerApplier<'a, S> {
         sink: &'a mut S,
     ) -> Result<Self, ApplyError<S::Error>> {
         rootfs.begin_layer().map_err(ApplyError::Limit)?;
-        let reader = LayerReader::new(rootfs.limits());
+        let reader = TarReader::new(&rootfs.limits().tar());
         let merger = Merger {
             rootfs,
             sink,

@@ -7,10 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::entry::EntryKind;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::limits::{LimitExceeded, Limits};
-use crate::tar::{Entry, Event, LayerReader, TarError, TarProblem};
+use crate::tar::{Entry, EntryKind, Event, TarError, TarProblem, TarReader};
 
 /// The most members an archive may have: an image of 1000 layers needs 5000.
 const MAX_MEMBERS: u64 = 65_536;
@@ -45,7 +44,7 @@ pub(super) fn find(
 ) -> Result<BTreeMap<String, Member>> {
     let mut members = Members::default();
     let mut spool = Spool::new(spool_dir);
-    let mut reader = LayerReader::new(limits);
+    let mut reader = TarReader::new(&limits.tar());
     let (mut window, mut position, mut count) = (vec![0; WINDOW], 0, 0);
     while position < length && !reader.is_at_end() {
         let read = archive

@@ -6,7 +6,7 @@ use oci_flatten::apply::{ContentSink, LayerApplier};
 use oci_flatten::entry::Timestamp;
 use oci_flatten::limits::Limits;
 use oci_flatten::rootfs::{NodeKind, Rootfs};
-use oci_flatten::tar::{Event, LayerReader};
+use oci_flatten::tar::{Event, TarReader};
 
 use super::repair::repaired;
 
@@ -33,7 +33,7 @@ pub(crate) fn check(data: &[u8]) {
 
 /// What was read before the end or the error, and whether it was the end.
 fn read(layer: &[u8], size: usize) -> (Vec<Summary>, bool) {
-    let mut reader = LayerReader::new(&Limits::default());
+    let mut reader = TarReader::new(&Limits::default().tar());
     let mut entries: Vec<Summary> = Vec::new();
     let mut open = false;
     let mut data_bytes = 0;

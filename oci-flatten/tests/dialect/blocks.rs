@@ -38,7 +38,7 @@ fn data_after_the_end_is_taken_and_ignored() {
         .entry(Entry::file("g", ""))
         .cut();
     reads(&archive, &[LINE]);
-    let mut reader = LayerReader::new(&Limits::default());
+    let mut reader = TarReader::new(&Limits::default().tar());
     let mut rest = &archive[..];
     while reader
         .next_event(&mut rest)

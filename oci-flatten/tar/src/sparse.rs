@@ -1,37 +1,92 @@
 //! Sparse maps: which pieces of a file are in the archive; the rest are holes.
 
-use super::header;
-use super::pax::{Key, PaxRecords, parse_decimal};
-use super::{BLOCK_BYTES, TarProblem};
+use crate::block::Block;
+use crate::error::TarProblem;
+use crate::header::{self, Dialect, Header};
 use crate::limits::LimitExceeded;
+use crate::pax::{Key, PaxHeader, parse_decimal};
 
 /// One piece of data.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Segment {
-    pub(super) offset: u64,
-    pub(super) length: u64,
+pub(crate) struct Segment {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
 }
 
 /// Pieces in order, apart or touching, none beyond the file's end.
 #[derive(Debug, Default)]
-pub(super) struct SparseMap {
+pub(crate) struct SparseMap {
     segments: Vec<Segment>,
     size: u64,
 }
 
+/// Where the rest of a sparse file's map is, once its headers are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MapRest {
+    /// There is none: the map is complete.
+    Nowhere,
+    /// In continuation blocks behind the header (old GNU).
+    Blocks,
+    /// In front of the data, as text (format 1.0).
+    Text,
+}
+
 impl SparseMap {
+    /// Begins the map of an entry, as far as its headers have one; `None` where the entry is not sparse.
+    pub(crate) fn begin(
+        &mut self,
+        header: &Header,
+        block: &Block,
+        pax: &PaxHeader,
+    ) -> Result<Option<MapRest>, TarProblem> {
+        if header.type_flag == b'S' {
+            return self.begin_old_gnu(header, block).map(Some);
+        }
+        let has_map = || pax.sparse_numbers().next().is_some();
+        let rest = match (pax.value(Key::SparseMajor), pax.value(Key::SparseMinor)) {
+            (Some(b"0"), Some(b"0" | b"1")) => MapRest::Nowhere,
+            (Some(b"1"), Some(b"0")) => MapRest::Text,
+            (None, None) if has_map() => MapRest::Nowhere,
+            _ => return Ok(None),
+        };
+        let size = match pax.number(Key::SparseSize, "sparse size")? {
+            Some(size) => Some(size),
+            None => pax.number(Key::SparseRealSize, "sparse size")?,
+        };
+        self.reset(size.unwrap_or(header.size))?;
+        if rest == MapRest::Nowhere {
+            self.read_records(pax)?;
+        }
+        Ok(Some(rest))
+    }
+
+    fn begin_old_gnu(&mut self, header: &Header, block: &Block) -> Result<MapRest, TarProblem> {
+        if header.dialect != Dialect::Gnu {
+            return Err(TarProblem::SparseMap);
+        }
+        let size = header::gnu_real_size(block).ok_or(TarProblem::Number("real size"))?;
+        self.reset(size)?;
+        let (entries, extended) = header::gnu_sparse_map(block);
+        self.push_old_gnu(entries)?;
+        Ok(if extended {
+            MapRest::Blocks
+        } else {
+            MapRest::Nowhere
+        })
+    }
+
     /// An empty map of a file of `size` bytes, in the old map's memory.
-    pub(super) fn reset(&mut self, size: i64) -> Result<(), TarProblem> {
+    fn reset(&mut self, size: i64) -> Result<(), TarProblem> {
         self.segments.clear();
         self.size = u64::try_from(size).map_err(|_| TarProblem::NegativeSize)?;
         Ok(())
     }
 
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
-    pub(super) fn segment(&self, index: usize) -> Option<Segment> {
+    pub(crate) fn segment(&self, index: usize) -> Option<Segment> {
         self.segments.get(index).copied()
     }
 
@@ -53,7 +108,7 @@ impl SparseMap {
     }
 
     /// Entries of an old GNU header or continuation block, 24 bytes each; a NUL in front ends them.
-    pub(super) fn push_old_gnu(&mut self, entries: &[u8]) -> Result<(), TarProblem> {
+    pub(crate) fn push_old_gnu(&mut self, entries: &[u8]) -> Result<(), TarProblem> {
         for entry in entries.chunks_exact(24).take_while(|entry| entry[0] != 0) {
             self.push(
                 header::parse_number(&entry[..12]),
@@ -64,7 +119,7 @@ impl SparseMap {
     }
 
     /// The map in the records of formats 0.0 and 0.1.
-    pub(super) fn read_records(&mut self, records: &PaxRecords) -> Result<(), TarProblem> {
+    fn read_records(&mut self, records: &PaxHeader) -> Result<(), TarProblem> {
         let expected = records.number(Key::SparseBlocks, "sparse map length")?;
         let mut numbers = records.sparse_numbers().map(parse_decimal);
         let mut count = 0;
@@ -83,7 +138,7 @@ impl SparseMap {
 /// The map of format 1.0 while its blocks arrive: lines of decimal numbers in front of the file's data,
 /// the count of pieces first.
 #[derive(Debug, Default)]
-pub(super) struct SparseText {
+pub(crate) struct SparseText {
     text: Vec<u8>,
     lines: u64,
     /// Lines that the whole map has, once the first is there.
@@ -91,16 +146,16 @@ pub(super) struct SparseText {
 }
 
 impl SparseText {
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.lines = 0;
         self.wanted = None;
     }
 
     /// Takes one block; true once `map` is complete.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
-        block: &[u8; BLOCK_BYTES],
+        block: &Block,
         limit: usize,
         map: &mut SparseMap,
     ) -> Result<bool, TarProblem> {

@@ -3,9 +3,8 @@
 use std::io::Read;
 
 use futures_util::StreamExt;
-use oci_flatten::entry::EntryKind;
-use oci_flatten::limits::Limits;
-use oci_flatten::tar::{Event, LayerReader};
+use tar_core::parse::{ParseEvent, Parser};
+use tar_events::{EntryKind, Event, Limits, TarReader};
 use tokio::io::AsyncReadExt;
 
 use super::repair::repaired;
@@ -25,6 +24,7 @@ fn compare(data: &[u8]) {
     let ours = read(plain).expect("plain archive reads");
     assert_eq!(ours, tar_crate(plain), "tar");
     assert_eq!(ours, tokio_tar_crate(plain), "tokio_tar");
+    assert_eq!(ours, tar_core_crate(plain), "tar-core");
     // What follows may be read otherwise, or not at all, but changes nothing of what was before.
     let whole = read(data).unwrap_or_else(|before| before);
     assert!(
@@ -82,7 +82,8 @@ pub(crate) enum Known {
     /// A global header: the crates give it out as an entry.
     Global,
     /// Extension headers out of the ordinary: repeated, which the crates refuse; without an entry; beyond the
-    /// limits, which they lack; with a NUL inside a name; of Solaris' type `X`, which tokio_tar takes for PAX's.
+    /// limits, which they lack; with a NUL inside a name; of Solaris' type `X`, which tokio_tar takes for PAX's; of GNU
+    /// and PAX for one entry, of which tar-core takes PAX's.
     Extension,
     /// PAX records out of the ordinary: duplicate or empty, of which the crates take the first; with a newline
     /// inside, where they split; malformed or with a NUL, which they let pass; sizes that are no plain number.
@@ -128,14 +129,16 @@ fn plain_group(data: &[u8], start: usize) -> Result<usize, Known> {
             return body(data, at + 512, pax_size.unwrap_or(size)).map(|(_, end)| end);
         }
         let (body, end) = body(data, at + 512, size)?;
-        if seen.contains(&flag) || is_v7(block) || body.len() > 1 << 20 || end == data.len() {
+        let is_repeated = seen.contains(&flag);
+        let is_mixed = !seen.is_empty() && (flag == b'x' || seen.contains(&b'x'));
+        if is_repeated || is_mixed || is_v7(block) || body.len() > 1 << 20 || end == data.len() {
             return Err(Known::Extension);
         }
         seen.push(flag);
         if flag == b'x' {
             let (size, path) = plain_records(body)?;
             pax_size = size;
-            long_name = long_name.or(path);
+            long_name = path;
         } else {
             let name = body.strip_suffix(b"\0").unwrap_or(body);
             if name.is_empty() || name.contains(&0) {
@@ -278,7 +281,7 @@ fn plain_number(value: &[u8]) -> Result<u64, Known> {
 
 /// Ours; with an error, what was read completely before it.
 fn read(mut data: &[u8]) -> Result<Vec<Seen>, Vec<Seen>> {
-    let mut reader = LayerReader::new(&Limits::default());
+    let mut reader = TarReader::new(&Limits::default());
     let mut entries = Vec::new();
     let mut current = None;
     loop {
@@ -348,4 +351,26 @@ fn tokio_tar_crate(data: &[u8]) -> Vec<Seen> {
         }
         seen
     })
+}
+
+fn tar_core_crate(data: &[u8]) -> Vec<Seen> {
+    let mut parser = Parser::with_defaults();
+    parser.set_allow_empty_path(true);
+    let (mut seen, mut rest) = (Vec::new(), data);
+    while !rest.is_empty() {
+        match parser.parse(rest).expect("plain archive reads") {
+            ParseEvent::Entry { consumed, entry } => {
+                let kind = EntryKind::from_type_flag(entry.header.as_bytes()[156]);
+                let link = entry.link_target.as_deref().unwrap_or_default();
+                let mut one = Seen::new(kind, &entry.path, link, entry.size);
+                let (size, padded) = (entry.size as usize, entry.padded_size() as usize);
+                rest = &rest[consumed..];
+                one.content.extend_from_slice(&rest[..size]);
+                rest = &rest[padded..];
+                seen.push(one);
+            }
+            event => panic!("plain archive gives {event:?}"),
+        }
+    }
+    seen
 }

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::TarProblem;
-use crate::entry::Timestamp;
+use crate::error::TarProblem;
+use crate::time::Timestamp;
 
-/// The records of one extended header that mean something to us; the rest is checked and forgotten.
+/// One extended header: its records, and where those are that the reader itself needs.
 #[derive(Debug, Default)]
-pub(super) struct PaxRecords {
+pub(crate) struct PaxHeader {
     body: Vec<u8>,
     known: [Option<Range<usize>>; Key::COUNT],
     xattrs: Vec<XattrRange>,
@@ -23,7 +23,7 @@ struct XattrRange {
 
 /// Keys whose last value is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Path,
     LinkPath,
     Size,
@@ -66,8 +66,8 @@ impl Key {
     }
 }
 
-impl PaxRecords {
-    pub(super) fn clear(&mut self) {
+impl PaxHeader {
+    pub(crate) fn clear(&mut self) {
         self.body.clear();
         self.known = [const { None }; Key::COUNT];
         self.xattrs.clear();
@@ -75,7 +75,7 @@ impl PaxRecords {
     }
 
     /// Reads a whole header in place of what was there; its buffer is taken over and the old one given back.
-    pub(super) fn replace(&mut self, body: &mut Vec<u8>) -> Result<(), TarProblem> {
+    pub(crate) fn replace(&mut self, body: &mut Vec<u8>) -> Result<(), TarProblem> {
         self.clear();
         std::mem::swap(&mut self.body, body);
         let mut start = 0;
@@ -129,18 +129,18 @@ impl PaxRecords {
     }
 
     /// The value of a key, unless it is empty, which in PAX deletes what came before: then the header's counts.
-    pub(super) fn value(&self, key: Key) -> Option<&[u8]> {
+    pub(crate) fn value(&self, key: Key) -> Option<&[u8]> {
         let range = self.known[key as usize].clone()?;
         Some(&self.body[range]).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn number(&self, key: Key, name: &'static str) -> Result<Option<i64>, TarProblem> {
+    pub(crate) fn number(&self, key: Key, name: &'static str) -> Result<Option<i64>, TarProblem> {
         self.value(key)
             .map(|value| parse_decimal(value).ok_or(TarProblem::Number(name)))
             .transpose()
     }
 
-    pub(super) fn time(
+    pub(crate) fn time(
         &self,
         key: Key,
         name: &'static str,
@@ -151,7 +151,7 @@ impl PaxRecords {
     }
 
     /// The numbers of a sparse map of formats 0.0 and 0.1, one by one; 0.0 wins where a header has both.
-    pub(super) fn sparse_numbers(&self) -> Box<dyn Iterator<Item = &[u8]> + '_> {
+    pub(crate) fn sparse_numbers(&self) -> Box<dyn Iterator<Item = &[u8]> + '_> {
         if !self.sparse_pairs.is_empty() {
             return Box::new(
                 self.sparse_pairs
@@ -165,7 +165,11 @@ impl PaxRecords {
         }
     }
 
-    pub(super) fn xattrs(&self) -> XattrRecords<'_> {
+    pub(crate) fn records(&self) -> PaxRecords<'_> {
+        PaxRecords { body: &self.body }
+    }
+
+    pub(crate) fn xattrs(&self) -> XattrRecords<'_> {
         XattrRecords {
             body: &self.body,
             ranges: &self.xattrs,
@@ -197,6 +201,26 @@ impl<'r> XattrRecords<'r> {
     }
 }
 
+/// All PAX records of an entry as they stand, those that it was made of included.
+#[derive(Debug, Clone, Copy)]
+pub struct PaxRecords<'r> {
+    body: &'r [u8],
+}
+
+impl<'r> PaxRecords<'r> {
+    /// Keys and values in the order of the archive. A key may come again, and then the last counts; an empty value
+    /// means that the record is not there, where it is no attribute's.
+    pub fn iter(&self) -> impl Iterator<Item = (&'r [u8], &'r [u8])> + use<'r> {
+        let body = self.body;
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let Record { key, value, end } = Record::parse(body, start)?;
+            start = end;
+            Some((&body[key], &body[value]))
+        })
+    }
+}
+
 struct Record {
     key: Range<usize>,
     value: Range<usize>,
@@ -225,7 +249,7 @@ impl Record {
 }
 
 /// A decimal number with an optional sign, as Go's `strconv.ParseInt` reads it.
-pub(super) fn parse_decimal(bytes: &[u8]) -> Option<i64> {
+pub(crate) fn parse_decimal(bytes: &[u8]) -> Option<i64> {
     // `i64::from_str` has the same grammar: one optional sign, then digits, at least one.
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }
@@ -286,8 +310,8 @@ mod tests {
         }
     }
 
-    fn parse(body: &str) -> Result<PaxRecords, TarProblem> {
-        let mut records = PaxRecords::default();
+    fn parse(body: &str) -> Result<PaxHeader, TarProblem> {
+        let mut records = PaxHeader::default();
         records
             .replace(&mut body.as_bytes().to_vec())
             .map(|()| records)
@@ -321,6 +345,20 @@ mod tests {
             assert!(parse(body).is_err(), "{body:?}");
         }
         assert!(parse("10 path=\0\0\n").is_err());
+    }
+
+    #[test]
+    fn passes_on_all_records() {
+        let body = "6 k=v\n18 comment=\n6 k=w\n6 k=x\n5 k=\n";
+        let header = parse(body).expect("valid");
+        let records: Vec<_> = header.records().iter().collect();
+        let expected: [(&[u8], &[u8]); 4] = [
+            (b"k", b"v"),
+            (b"comment", b"\n6 k=w"),
+            (b"k", b"x"),
+            (b"k", b""),
+        ];
+        assert_eq!(records, expected);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 use crate::limits::LimitExceeded;
 
-/// A layer that is no tar archive, or a broken or hostile one.
+/// Bytes that are no tar archive, or a broken or hostile one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("tar archive at byte {offset}: {problem}")]
 pub struct TarError {
-    /// Where in the decoded layer reading stopped, in bytes.
+    /// Where in the archive reading stopped, in bytes.
     pub offset: u64,
     /// What is wrong there.
     pub problem: TarProblem,

@@ -1,12 +1,11 @@
 //! The 512-byte header block: numbers, strings, checksum and dialect.
 
-use super::{BLOCK_BYTES, TarProblem};
-
-pub(super) type Block = [u8; BLOCK_BYTES];
+use crate::block::{Block, c_string};
+use crate::error::TarProblem;
 
 /// Who wrote a header, which decides what lies behind byte 257.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(crate) enum Dialect {
     #[default]
     V7,
     Ustar,
@@ -16,20 +15,20 @@ pub(super) enum Dialect {
 
 /// The numbers of a header; strings stay in the block until they are needed.
 #[derive(Debug, Default)]
-pub(super) struct Header {
-    pub(super) type_flag: u8,
-    pub(super) dialect: Dialect,
-    pub(super) size: i64,
-    pub(super) mode: i64,
-    pub(super) uid: i64,
-    pub(super) gid: i64,
-    pub(super) mtime: i64,
-    pub(super) device_major: i64,
-    pub(super) device_minor: i64,
+pub(crate) struct Header {
+    pub(crate) type_flag: u8,
+    pub(crate) dialect: Dialect,
+    pub(crate) size: i64,
+    pub(crate) mode: i64,
+    pub(crate) uid: i64,
+    pub(crate) gid: i64,
+    pub(crate) mtime: i64,
+    pub(crate) device_major: i64,
+    pub(crate) device_minor: i64,
 }
 
 impl Header {
-    pub(super) fn parse(block: &Block) -> Result<Self, TarProblem> {
+    pub(crate) fn parse(block: &Block) -> Result<Self, TarProblem> {
         verify_checksum(block)?;
         let dialect = dialect(block);
         let number =
@@ -59,7 +58,7 @@ impl Header {
     }
 
     /// Writes the entry's name, with its prefix where the dialect has one, over `name`.
-    pub(super) fn copy_name(&self, block: &Block, name: &mut Vec<u8>) {
+    pub(crate) fn copy_name(&self, block: &Block, name: &mut Vec<u8>) {
         name.clear();
         let prefix = match self.dialect {
             Dialect::V7 => &[],
@@ -76,22 +75,22 @@ impl Header {
 }
 
 /// The link's target as the header has it.
-pub(super) fn link_name(block: &Block) -> &[u8] {
+pub(crate) fn link_name(block: &Block) -> &[u8] {
     c_string(field(block, (157, 100)))
 }
 
 /// The logical size of an old GNU sparse file.
-pub(super) fn gnu_real_size(block: &Block) -> Option<i64> {
+pub(crate) fn gnu_real_size(block: &Block) -> Option<i64> {
     parse_number(field(block, (483, 12)))
 }
 
 /// The sparse map inside an old GNU header: four entries and whether more blocks follow.
-pub(super) fn gnu_sparse_map(block: &Block) -> (&[u8], bool) {
+pub(crate) fn gnu_sparse_map(block: &Block) -> (&[u8], bool) {
     (field(block, (386, 96)), block[482] != 0)
 }
 
 /// The sparse map inside a continuation block: 21 entries and whether more blocks follow.
-pub(super) fn gnu_sparse_continuation(block: &Block) -> (&[u8], bool) {
+pub(crate) fn gnu_sparse_continuation(block: &Block) -> (&[u8], bool) {
     (field(block, (0, 504)), block[504] != 0)
 }
 
@@ -142,17 +141,8 @@ fn verify_checksum(block: &Block) -> Result<(), TarProblem> {
     }
 }
 
-/// The bytes up to the first NUL.
-pub(super) fn c_string(bytes: &[u8]) -> &[u8] {
-    let end = bytes
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(bytes.len());
-    &bytes[..end]
-}
-
 /// A number in octal or, marked by the first bit, in big-endian two's complement ("base-256").
-pub(super) fn parse_number(bytes: &[u8]) -> Option<i64> {
+pub(crate) fn parse_number(bytes: &[u8]) -> Option<i64> {
     match bytes {
         [first, ..] if first & 0x80 != 0 => parse_binary(bytes),
         _ => parse_octal(bytes)?.try_into().ok(),

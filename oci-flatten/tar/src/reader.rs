@@ -1,12 +1,13 @@
 //! The state machine that turns bytes into events.
 
-use super::body::Body;
-use super::entry::{Current, Entry};
-use super::header::{self, Block, Header};
-use super::pax::PaxRecords;
-use super::sparse::{SparseMap, SparseText};
-use super::{BLOCK_BYTES, TarError, TarProblem};
+use crate::block::{BLOCK_BYTES, Block, is_zero, padding, take};
+use crate::body::{Body, Part};
+use crate::entry::{Current, Entry};
+use crate::error::{TarError, TarProblem};
+use crate::header::{self, Header};
 use crate::limits::{LimitExceeded, Limits};
+use crate::pending::Pending;
+use crate::sparse::{MapRest, SparseMap, SparseText};
 
 /// What the reader found; contents are slices of the bytes that were put in.
 #[derive(Debug)]
@@ -21,43 +22,36 @@ pub enum Event<'r> {
     EntryEnd,
 }
 
-/// Reads one layer's tar archive from bytes pushed in.
+/// How the bytes of an archive ended, which [`TarReader::finish`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndMarker {
+    /// With a block of zeros at least, of the two that mark the end.
+    Present,
+    /// Between two entries. Either the writer left the marker out, or more was to come.
+    Missing,
+}
+
+/// Reads one tar archive from bytes pushed in.
 ///
 /// Holds at most a few times [`Limits::extension_bytes`], whatever the archive.
 #[derive(Debug)]
-pub struct LayerReader {
-    pub(super) state: State,
+pub struct TarReader {
+    state: State,
     /// Bytes taken so far.
     offset: u64,
-    pub(super) block: Block,
+    block: Block,
     /// Valid bytes of `block`, while it waits for the rest.
     filled: usize,
     extension: Vec<u8>,
-    pub(super) pending: Pending,
-    pub(super) entry: Current,
-    pub(super) map: SparseMap,
-    pub(super) sparse_text: SparseText,
-    pub(super) limits: ReaderLimits,
-}
-
-#[derive(Debug)]
-pub(super) struct ReaderLimits {
-    pub(super) extension_bytes: usize,
-    pub(super) extension_headers: usize,
-    pub(super) file_bytes: u64,
-}
-
-/// What extension headers said about the entry to come.
-#[derive(Debug, Default)]
-pub(super) struct Pending {
-    pub(super) headers: usize,
-    pub(super) pax: PaxRecords,
-    pub(super) long_name: Vec<u8>,
-    pub(super) long_link: Vec<u8>,
+    pending: Pending,
+    entry: Current,
+    map: SparseMap,
+    sparse_text: SparseText,
+    limits: Limits,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+enum State {
     Header,
     /// One zero block was read; nothing but a second one or the end may follow.
     ZeroBlock,
@@ -83,7 +77,7 @@ pub(super) enum State {
 }
 
 /// An event without the parts that borrow from the reader.
-pub(super) enum Step<'i> {
+enum Step<'i> {
     Again,
     Starved,
     Entry,
@@ -92,8 +86,9 @@ pub(super) enum Step<'i> {
     EntryEnd,
 }
 
-impl LayerReader {
+impl TarReader {
     /// A reader at the start of an archive.
+    #[must_use]
     pub fn new(limits: &Limits) -> Self {
         Self {
             state: State::Header,
@@ -105,11 +100,7 @@ impl LayerReader {
             entry: Current::default(),
             map: SparseMap::default(),
             sparse_text: SparseText::default(),
-            limits: ReaderLimits {
-                extension_bytes: limits.extension_bytes,
-                extension_headers: limits.extension_headers,
-                file_bytes: limits.file_bytes,
-            },
+            limits: limits.clone(),
         }
     }
 
@@ -131,7 +122,7 @@ impl LayerReader {
             match step.map_err(|problem| TarError { offset, problem })? {
                 Step::Again => {}
                 Step::Starved => return Ok(None),
-                Step::Entry => return Ok(Some(Event::Entry(self.entry()))),
+                Step::Entry => return Ok(Some(Event::Entry(self.entry.entry(&self.pending.pax)))),
                 Step::Data(data) => return Ok(Some(Event::Data(data))),
                 Step::Hole(length) => return Ok(Some(Event::Hole(length))),
                 Step::EntryEnd => return Ok(Some(Event::EntryEnd)),
@@ -139,51 +130,58 @@ impl LayerReader {
         }
     }
 
-    /// Leaves the rest of a plain content to the caller, who goes on behind it; how many bytes that is. `None` where the content
-    /// is sparse, or where no content is due.
-    pub(crate) fn pass_over_content(&mut self) -> Option<u64> {
-        let State::Body(Body {
-            left, sparse: None, ..
-        }) = &mut self.state
-        else {
-            return None;
-        };
-        let passed = std::mem::take(left);
-        self.offset += passed;
-        Some(passed)
+    /// Leaves the rest of a plain content to the caller, who goes on behind it; how many bytes that is. `None` where
+    /// the content is sparse, or where no content is due.
+    pub fn pass_over_content(&mut self) -> Option<u64> {
+        match &mut self.state {
+            State::Body(body) if !body.is_sparse() => {
+                let passed = std::mem::take(&mut body.left);
+                self.offset += passed;
+                Some(passed)
+            }
+            _ => None,
+        }
     }
 
-    /// Whether the archive's end was read.
-    pub(crate) fn is_at_end(&self) -> bool {
+    /// Whether the archive's end was read: two blocks of zeros.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
         self.state == State::End
     }
 
-    /// Says that no more bytes will come.
+    /// Bytes taken so far.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Says that no more bytes will come; whether the archive's end was marked.
     ///
     /// # Errors
-    /// The archive stops inside a header or a content. A missing end marker is no error.
-    pub fn finish(&self) -> Result<(), TarError> {
-        let complete = match self.state {
-            State::Header | State::ZeroBlock => self.filled == 0,
-            State::Padding(_) | State::End => true,
-            State::Extension { left, .. } => left == 0,
-            State::SparseBlock { .. } | State::SparseText { .. } | State::Body(_) => false,
+    /// The archive stops inside a header or a content. The padding behind the last content may be missing.
+    pub fn finish(&self) -> Result<EndMarker, TarError> {
+        let end = match self.state {
+            State::Header if self.filled == 0 => Some(EndMarker::Missing),
+            State::Extension { left: 0, .. } | State::Padding(_) => Some(EndMarker::Missing),
+            State::ZeroBlock if self.filled == 0 => Some(EndMarker::Present),
+            State::End => Some(EndMarker::Present),
+            _ => None,
         };
-        if complete {
-            Ok(())
-        } else {
-            Err(TarError {
-                offset: self.offset,
-                problem: TarProblem::Truncated,
-            })
-        }
+        end.ok_or(TarError {
+            offset: self.offset,
+            problem: TarProblem::Truncated,
+        })
     }
 
     fn step<'i>(&mut self, input: &mut &'i [u8]) -> Result<Step<'i>, TarProblem> {
         match self.state {
             State::Header => self.step_header(input),
             State::ZeroBlock => self.step_zero_block(input),
-            State::Extension { .. } => self.step_extension(input),
+            State::Extension {
+                type_flag,
+                left,
+                padding,
+            } => self.step_extension(input, type_flag, left, padding),
             State::SparseBlock { blocks, body } => self.step_sparse_block(input, blocks, body),
             State::SparseText { body } => self.step_sparse_text(input, body),
             State::Body(body) => self.step_body(input, body),
@@ -208,7 +206,7 @@ impl LayerReader {
     }
 
     /// Completes `self.block` from `input`; false if there is not enough.
-    pub(super) fn fill_block(&mut self, input: &mut &[u8]) -> bool {
+    fn fill_block(&mut self, input: &mut &[u8]) -> bool {
         let part = take(input, (BLOCK_BYTES - self.filled) as u64);
         self.block[self.filled..self.filled + part.len()].copy_from_slice(part);
         self.filled += part.len();
@@ -250,10 +248,8 @@ impl LayerReader {
         let limit = self.limits.extension_bytes as u64;
         LimitExceeded::check("extension header", left, "bytes", limit)?;
         self.pending.headers += 1;
-        let (headers, limit) = (
-            self.pending.headers as u64,
-            self.limits.extension_headers as u64,
-        );
+        let headers = self.pending.headers as u64;
+        let limit = self.limits.extension_headers as u64;
         LimitExceeded::check("extension header chain", headers, "headers", limit)?;
         self.extension.clear();
         self.state = State::Extension {
@@ -264,15 +260,13 @@ impl LayerReader {
         Ok(())
     }
 
-    fn step_extension<'i>(&mut self, input: &mut &'i [u8]) -> Result<Step<'i>, TarProblem> {
-        let State::Extension {
-            type_flag,
-            left,
-            padding,
-        } = self.state
-        else {
-            return Ok(Step::Again);
-        };
+    fn step_extension<'i>(
+        &mut self,
+        input: &mut &'i [u8],
+        type_flag: u8,
+        left: u64,
+        padding: u64,
+    ) -> Result<Step<'i>, TarProblem> {
         let part = take(input, left);
         self.extension.extend_from_slice(part);
         let left = left - part.len() as u64;
@@ -284,57 +278,100 @@ impl LayerReader {
             };
             return Ok(Step::Starved);
         }
-        match type_flag {
-            b'L' => replace(
-                &mut self.pending.long_name,
-                header::c_string(&self.extension),
-            ),
-            b'K' => replace(
-                &mut self.pending.long_link,
-                header::c_string(&self.extension),
-            ),
-            b'x' => self.pending.pax.replace(&mut self.extension)?,
-            _ => {
-                // A global header is checked and dropped, and with it, as in Go, what came before it.
-                self.pending.pax.replace(&mut self.extension)?;
-                self.pending.clear();
-            }
-        }
+        self.pending.take(type_flag, &mut self.extension)?;
         self.state = State::Padding(padding);
         Ok(Step::Again)
     }
-}
 
-impl Pending {
-    pub(super) fn clear(&mut self) {
-        if self.headers > 0 {
-            self.headers = 0;
-            self.pax.clear();
-            self.long_name.clear();
-            self.long_link.clear();
+    fn begin_entry<'i>(&mut self, header: Header) -> Result<Step<'i>, TarProblem> {
+        let size = self.entry.begin(header, &self.block, &mut self.pending)?;
+        let pax = &self.pending.pax;
+        let rest = self.entry.begin_map(&mut self.map, &self.block, pax)?;
+        let body = Body::new(size, rest.is_some());
+        match rest {
+            None | Some(MapRest::Nowhere) => return self.announce(body),
+            Some(MapRest::Blocks) => self.state = State::SparseBlock { blocks: 1, body },
+            Some(MapRest::Text) => {
+                self.sparse_text.clear();
+                self.state = State::SparseText { body };
+            }
         }
+        Ok(Step::Again)
     }
-}
 
-/// Splits up to `limit` bytes off the front.
-pub(super) fn take<'i>(input: &mut &'i [u8], limit: u64) -> &'i [u8] {
-    let count = usize::try_from(limit)
-        .unwrap_or(usize::MAX)
-        .min(input.len());
-    let (head, tail) = input.split_at(count);
-    *input = tail;
-    head
-}
+    fn step_sparse_block<'i>(
+        &mut self,
+        input: &mut &'i [u8],
+        blocks: usize,
+        body: Body,
+    ) -> Result<Step<'i>, TarProblem> {
+        let limit = self.limits.extension_bytes as u64;
+        LimitExceeded::check("sparse map", (blocks * BLOCK_BYTES) as u64, "bytes", limit)?;
+        if !self.fill_block(input) {
+            return Ok(Step::Starved);
+        }
+        let (entries, extended) = header::gnu_sparse_continuation(&self.block);
+        self.map.push_old_gnu(entries)?;
+        if extended {
+            self.state = State::SparseBlock {
+                blocks: blocks + 1,
+                body,
+            };
+            return Ok(Step::Again);
+        }
+        self.announce(body)
+    }
 
-pub(super) fn padding(size: u64) -> u64 {
-    size.wrapping_neg() % BLOCK_BYTES as u64
-}
+    fn step_sparse_text<'i>(
+        &mut self,
+        input: &mut &'i [u8],
+        mut body: Body,
+    ) -> Result<Step<'i>, TarProblem> {
+        if body.left < BLOCK_BYTES as u64 {
+            return Err(TarProblem::SparseMap);
+        }
+        if !self.fill_block(input) {
+            return Ok(Step::Starved);
+        }
+        body.left -= BLOCK_BYTES as u64;
+        if self
+            .sparse_text
+            .push(&self.block, self.limits.extension_bytes, &mut self.map)?
+        {
+            return self.announce(body);
+        }
+        self.state = State::SparseText { body };
+        Ok(Step::Again)
+    }
 
-pub(super) fn replace(target: &mut Vec<u8>, source: &[u8]) {
-    target.clear();
-    target.extend_from_slice(source);
-}
+    /// All that precedes the content has been read.
+    fn announce<'i>(&mut self, body: Body) -> Result<Step<'i>, TarProblem> {
+        self.entry.size = if body.is_sparse() {
+            self.map.size()
+        } else {
+            body.left
+        };
+        LimitExceeded::check("file", self.entry.size, "bytes", self.limits.file_bytes)?;
+        self.state = State::Body(body);
+        Ok(Step::Entry)
+    }
 
-fn is_zero(block: &Block) -> bool {
-    block.iter().all(|&byte| byte == 0)
+    fn step_body<'i>(
+        &mut self,
+        input: &mut &'i [u8],
+        mut body: Body,
+    ) -> Result<Step<'i>, TarProblem> {
+        let part = body.advance(input, &self.map)?;
+        self.state = State::Body(body);
+        Ok(match part {
+            None => Step::Starved,
+            Some(Part::Data(data)) => Step::Data(data),
+            Some(Part::Hole(length)) => Step::Hole(length),
+            Some(Part::End) => {
+                self.pending.clear();
+                self.state = State::Padding(body.padding);
+                Step::EntryEnd
+            }
+        })
+    }
 }
