@@ -10,7 +10,7 @@ pub use crate::tar::LimitExceeded;
 pub struct Limits {
     /// Tar entries read over all layers, and files and directories alive in the merged tree at any time.
     pub entries: u64,
-    /// Components of one path.
+    /// Components of one path (2048 are what 4095 bytes can hold).
     pub path_depth: usize,
     /// Bytes of one path, once cleaned (Linux' `PATH_MAX` less its NUL).
     pub path_bytes: usize,
@@ -38,7 +38,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             entries: 10_000_000,
-            path_depth: 1024,
+            path_depth: 2048,
             path_bytes: 4095,
             metadata_bytes: 2 << 30,
             expanded_bytes: 64 << 30,

@@ -105,9 +105,13 @@ fn entries_that_paths_imply() {
 #[test]
 fn path_depth_and_length() {
     let path = |depth: usize| "d/".repeat(depth - 1) + "f";
-    assert!(apply(&Limits::default(), [[Entry::file(path(1024), "")]]).is_ok());
-    let error = exceeds(&Limits::default(), [[Entry::file(path(1025), "")]]);
-    assert!(error.starts_with("path is 1025 components (limit 1024): d/d/"));
+    // As many as the longest path can have.
+    assert_eq!(path(2048).len(), 4095);
+    assert!(apply(&Limits::default(), [[Entry::file(path(2048), "")]]).is_ok());
+    let limits = limits(|limits| limits.path_depth = 100);
+    assert!(apply(&limits, [[Entry::file(path(100), "")]]).is_ok());
+    let error = exceeds(&limits, [[Entry::file(path(101), "")]]);
+    assert!(error.starts_with("path is 101 components (limit 100): d/d/"));
     let long = format!("{}/", "n".repeat(99)).repeat(40) + &"n".repeat(96);
     assert!(apply(&Limits::default(), [[Entry::file(&long[..4095], "")]]).is_ok());
     let error = exceeds(&Limits::default(), [[Entry::file(&long, "")]]);
@@ -193,13 +197,14 @@ fn memory_of_holes() {
 fn depth_behind_symbolic_links() {
     let chain = |components: usize| {
         [
-            Entry::symlink("l", "d/".repeat(components)),
+            Entry::symlink("a", "d/".repeat(2000)),
+            Entry::symlink("l", "a/".to_owned() + &"d/".repeat(components - 2000)),
             Entry::file("l/f", ""),
         ]
     };
-    assert!(apply(&Limits::default(), [chain(1024)]).is_ok());
-    let error = exceeds(&Limits::default(), [chain(1025)]);
-    let expected = "path behind symbolic links is 1025 components (limit 1024): l/f";
+    assert!(apply(&Limits::default(), [chain(2048)]).is_ok());
+    let error = exceeds(&Limits::default(), [chain(2049)]);
+    let expected = "path behind symbolic links is 2049 components (limit 2048): l/f";
     assert_eq!(error, expected);
 }
 

@@ -74,6 +74,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (path(), any::<u8>()).prop_map(|(path, content)| Op::File(path, content)),
         3 => (path(), prop::sample::select(vec![0o700, 0o755])).prop_map(|(path, mode)| Op::Directory(path, mode)),
         1 => (path(), path()).prop_map(|(path, target)| Op::Symlink(path, format!("/{target}"))),
+        1 => (path(), path(), path())
+            .prop_map(|(path, a, b)| Op::Symlink(path, format!("/{a}/../{b}"))),
         2 => (path(), path()).prop_map(|(path, target)| Op::HardLink(path, target)),
     ]
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Rootfs;
+use super::error::MergeError;
 use super::inode::{DentryId, NodeId};
-use super::merge::MergeError;
 use super::resolve::Missing;
 use crate::entry::Metadata;
 use crate::limits::LimitExceeded;

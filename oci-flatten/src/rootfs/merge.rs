@@ -1,57 +1,12 @@
 //! What a layer's entries do to the tree of the layers below.
 
 use super::Rootfs;
+use super::error::MergeError;
 use super::inode::{DentryId, InodeKind, NodeId};
 use super::resolve::Missing;
-use super::tree::{Touch, TreeFull};
+use super::tree::Touch;
 use crate::entry::{DeviceNumber, Metadata};
-use crate::limits::LimitExceeded;
 use crate::path::EntryPath;
-
-/// Why an entry cannot be merged.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MergeError {
-    /// More symbolic links on the path than Linux follows, mostly a loop.
-    #[error("too many symbolic links on the path")]
-    TooManyLinks,
-    /// A symbolic link on the path leads through a name that no filesystem can hold.
-    #[error("symbolic link on the path names a file of {0} bytes (limit 255)")]
-    NameTooLong(usize),
-    /// The root can only be a directory.
-    #[error("root directory cannot be replaced")]
-    Root,
-    /// A hard link's target is not there, or comes later.
-    #[error("hard link to a file that no earlier entry has")]
-    LinkTargetMissing,
-    /// A hard link's target is hidden by a whiteout of the same layer.
-    #[error("hard link to a file that this layer removes")]
-    LinkTargetRemoved,
-    /// A hard link's target is a directory.
-    #[error("hard link to a directory")]
-    LinkToDirectory,
-    /// A hard link's target is its own name.
-    #[error("hard link to itself")]
-    LinkToSelf,
-    /// A hard link takes the place of a directory that holds its target, and so of the target itself.
-    #[error("hard link replaces the directory that its target is in")]
-    LinkReplacesTarget,
-    /// The tree has more entries, names or layers than its indices reach.
-    #[error(transparent)]
-    Limit(#[from] LimitExceeded),
-}
-
-impl From<TreeFull> for MergeError {
-    fn from(_: TreeFull) -> Self {
-        let limit = u64::from(u32::MAX);
-        Self::Limit(LimitExceeded {
-            what: "merged tree",
-            value: limit + 1,
-            unit: "entries",
-            limit,
-        })
-    }
-}
 
 /// A file to be placed; directories keep what is in them.
 #[derive(Debug)]
@@ -85,6 +40,12 @@ impl<C> Rootfs<C> {
         let node = self.tree.create(kind.into(), metadata)?;
         self.enter_node(directory, name, found, node)?;
         Ok(node)
+    }
+
+    /// Gives the root its metadata.
+    pub(crate) fn describe_root(&mut self, metadata: Metadata) {
+        let root = self.root();
+        self.tree.change_metadata(root, |old| *old = metadata);
     }
 
     fn parent_of<'p>(&mut self, path: &'p EntryPath<'_>) -> Result<(NodeId, &'p [u8]), MergeError> {

@@ -21,6 +21,7 @@
 //! # assert_eq!(count_directories(&Rootfs::<()>::new(&Limits::default(), Timestamp::default())), 1);
 //! ```
 
+mod error;
 mod inode;
 mod layer;
 mod merge;
@@ -32,9 +33,9 @@ use crate::entry::{DeviceNumber, Metadata, Timestamp};
 use crate::limits::{LimitExceeded, Limits};
 use crate::path::EntryPath;
 
+pub use error::MergeError;
 pub use inode::NodeId;
 pub(crate) use layer::Hidden;
-pub use merge::MergeError;
 pub(crate) use merge::NewKind;
 
 use inode::{DentryId, InodeKind};

@@ -1,8 +1,8 @@
 //! From a path to a directory: symbolic links are followed as `chroot` would, never above the root.
 
 use super::Rootfs;
+use super::error::MergeError;
 use super::inode::{DentryId, InodeKind, NodeId};
-use super::merge::MergeError;
 use super::tree::Touch;
 use crate::entry::Metadata;
 use crate::limits::LimitExceeded;
@@ -142,14 +142,17 @@ impl<C> Rootfs<C> {
         missing: Missing,
         links: &mut u32,
     ) -> Result<Option<NodeId>, MergeError> {
-        match self.enter(directory, name, missing)? {
-            Entered::Directory(next) => Ok(Some(next)),
-            Entered::Nowhere => Ok(None),
-            Entered::Symlink(target) => self.follow(directory, target, missing, links),
+        match self.look(directory, name)? {
+            Found::Directory(next) => Ok(Some(next)),
+            Found::Symlink(target) => self.follow(directory, target, missing, links),
+            Found::Nothing => self.enter(directory, name, missing),
         }
     }
 
     /// Where a symbolic link in a directory leads, and the links on its way.
+    ///
+    /// A `..` behind a name that is not there, or no directory, takes that name back, as engines do, and does not need it:
+    /// nothing is created or replaced before it is known where the link leads.
     fn follow(
         &mut self,
         directory: NodeId,
@@ -159,28 +162,47 @@ impl<C> Rootfs<C> {
     ) -> Result<Option<NodeId>, MergeError> {
         let mut directory = directory;
         let mut targets = Targets::default();
-        let mut entered = Entered::Symlink(target);
+        let mut absent = Absent::default();
+        let mut found = Found::Symlink(target);
         loop {
-            match entered {
-                Entered::Directory(next) => directory = next,
-                Entered::Nowhere => return Ok(None),
-                Entered::Symlink(target) => {
-                    *links += 1;
-                    if *links > MAX_LINKS {
-                        return Err(MergeError::TooManyLinks);
-                    }
-                    if target.starts_with(b"/") {
-                        directory = self.root();
-                    }
-                    targets.0.push((target, 0));
+            if let Found::Symlink(target) = found {
+                *links += 1;
+                if *links > MAX_LINKS {
+                    return Err(MergeError::TooManyLinks);
                 }
+                if target.starts_with(b"/") {
+                    directory = self.root();
+                }
+                targets.0.push((target, 0));
+            } else if let Found::Directory(next) = found {
+                directory = next;
             }
             let Some(name) = targets.next_component() else {
-                self.check_depth(directory)?;
-                return Ok(Some(directory));
+                break;
             };
-            entered = self.enter(directory, name, missing)?;
+            found = match name {
+                b"" | b"." => Found::Directory(directory),
+                b".." if absent.pop() => Found::Directory(directory),
+                b".." => {
+                    let entry = self.tree.directory_entry(directory);
+                    let parent = entry.map_or(directory, |entry| self.tree.parent(entry));
+                    Found::Directory(parent)
+                }
+                _ if absent.is_empty() => self.look(directory, name)?,
+                _ => Found::Nothing,
+            };
+            if matches!(found, Found::Nothing) {
+                absent.push(name)?;
+            }
         }
+        for name in absent.names() {
+            match self.enter(directory, name, missing)? {
+                Some(next) => directory = next,
+                None => return Ok(None),
+            }
+        }
+        self.check_depth(directory)?;
+        Ok(Some(directory))
     }
 
     /// Paths have a limit of their own, but links that lead on from one another go deeper. Engines stop there, too, since the
@@ -197,31 +219,35 @@ impl<C> Rootfs<C> {
         Ok(())
     }
 
+    /// What a name stands for on the way to a directory.
+    fn look(&self, directory: NodeId, name: &[u8]) -> Result<Found, MergeError> {
+        if name.len() > NAME_MAX {
+            return Err(MergeError::NameTooLong(name.len()));
+        }
+        let Some(dentry) = self.tree.find(directory, name) else {
+            return Ok(Found::Nothing);
+        };
+        let node = self.tree.node(dentry);
+        Ok(match &self.tree.inode(node).kind {
+            InodeKind::Directory(_) => Found::Directory(node),
+            InodeKind::Symlink(target) => Found::Symlink(target.clone()),
+            _ => Found::Nothing,
+        })
+    }
+
+    /// Enters a directory that is not there, if `missing` has it created.
     fn enter(
         &mut self,
         directory: NodeId,
         name: &[u8],
         missing: Missing,
-    ) -> Result<Entered, MergeError> {
-        match name {
-            b"" | b"." => return Ok(Entered::Directory(directory)),
-            b".." => {
-                let entry = self.tree.directory_entry(directory);
-                let parent = entry.map_or(directory, |entry| self.tree.parent(entry));
-                return Ok(Entered::Directory(parent));
+    ) -> Result<Option<NodeId>, MergeError> {
+        match self.tree.find(directory, name) {
+            None => self.enter_missing(directory, name, missing),
+            Some(dentry) if missing == Missing::Create => {
+                self.replace_by_directory(dentry).map(Some)
             }
-            _ if name.len() > NAME_MAX => return Err(MergeError::NameTooLong(name.len())),
-            _ => {}
-        }
-        let Some(dentry) = self.tree.find(directory, name) else {
-            return self.enter_missing(directory, name, missing);
-        };
-        let node = self.tree.node(dentry);
-        match &self.tree.inode(node).kind {
-            InodeKind::Directory(_) => Ok(Entered::Directory(node)),
-            InodeKind::Symlink(target) => Ok(Entered::Symlink(target.clone())),
-            _ if missing == Missing::Create => self.replace_by_directory(dentry),
-            _ => Ok(Entered::Nowhere),
+            Some(_) => Ok(None),
         }
     }
 
@@ -230,14 +256,14 @@ impl<C> Rootfs<C> {
         directory: NodeId,
         name: &[u8],
         missing: Missing,
-    ) -> Result<Entered, MergeError> {
+    ) -> Result<Option<NodeId>, MergeError> {
         let is_created = match missing {
             Missing::Create => true,
             Missing::CreateHideable => !self.is_hidden_in_layer(directory, name),
             Missing::Stop => false,
         };
         if !is_created {
-            return Ok(Entered::Nowhere);
+            return Ok(None);
         }
         let metadata = Metadata::implied_directory(self.implied_mtime);
         let node = self.tree.create(InodeKind::empty_directory(), metadata)?;
@@ -245,17 +271,17 @@ impl<C> Rootfs<C> {
         if missing == Missing::Create {
             self.touch_upwards(node);
         }
-        Ok(Entered::Directory(node))
+        Ok(Some(node))
     }
 
     /// A directory that a path implies takes the place of a file.
-    fn replace_by_directory(&mut self, dentry: DentryId) -> Result<Entered, MergeError> {
+    fn replace_by_directory(&mut self, dentry: DentryId) -> Result<NodeId, MergeError> {
         let metadata = Metadata::implied_directory(self.implied_mtime);
         let node = self.tree.create(InodeKind::empty_directory(), metadata)?;
         self.tree.replace(dentry, node);
         self.tree.set_touch(dentry, Touch::default());
         self.touch_upwards(node);
-        Ok(Entered::Directory(node))
+        Ok(node)
     }
 
     /// Marks a directory and all above it as written by this layer, from below up to the first that is already.
@@ -278,10 +304,49 @@ impl<C> Rootfs<C> {
     }
 }
 
-enum Entered {
+enum Found {
     Directory(NodeId),
     Symlink(Box<[u8]>),
-    Nowhere,
+    /// Nothing, or a file that is neither.
+    Nothing,
+}
+
+/// Names at the end of a path behind which nothing is known.
+#[derive(Default)]
+struct Absent {
+    /// Each name with a slash behind it.
+    path: Vec<u8>,
+}
+
+impl Absent {
+    fn is_empty(&self) -> bool {
+        self.path.is_empty()
+    }
+
+    fn push(&mut self, name: &[u8]) -> Result<(), MergeError> {
+        if name.len() > NAME_MAX {
+            return Err(MergeError::NameTooLong(name.len()));
+        }
+        self.path.extend_from_slice(name);
+        self.path.push(b'/');
+        Ok(())
+    }
+
+    /// Takes the last name back; false if there is none.
+    fn pop(&mut self) -> bool {
+        let Some((_, rest)) = self.path.split_last() else {
+            return false;
+        };
+        let end = rest.iter().rposition(|&byte| byte == b'/');
+        self.path.truncate(end.map_or(0, |slash| slash + 1));
+        true
+    }
+
+    fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let path = self.path.strip_suffix(b"/").unwrap_or(&self.path);
+        path.split(|&byte| byte == b'/')
+            .filter(|name| !name.is_empty())
+    }
 }
 
 /// What is left to walk of links that lead through one another, the innermost last: each target, and how far it is.

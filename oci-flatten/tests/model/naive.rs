@@ -239,12 +239,19 @@ impl Model {
     fn resolve(&mut self, path: &str, missing: Missing) -> Result<Option<String>, Refused> {
         let mut todo: VecDeque<String> = path.split('/').map(str::to_owned).collect();
         let mut directory = String::new();
+        let mut absent = Vec::new();
         let mut links = 0;
         while let Some(name) = todo.pop_front() {
             match &name[..] {
                 "" | "." => continue,
                 ".." => {
-                    directory = split(&directory).0.to_owned();
+                    if absent.pop().is_none() {
+                        directory = split(&directory).0.to_owned();
+                    }
+                    continue;
+                }
+                _ if !absent.is_empty() => {
+                    absent.push(name);
                     continue;
                 }
                 _ => {}
@@ -264,24 +271,27 @@ impl Model {
                         .rsplit('/')
                         .for_each(|name| todo.push_front(name.to_owned()));
                 }
-                Some(Kind::File(_)) if missing != Missing::Create => return Ok(None),
-                None if missing == Missing::Stop => return Ok(None),
-                None if missing == Missing::CreateHideable && self.is_hidden(&path) => {
-                    return Ok(None);
-                }
-                Some(Kind::File(_)) | None => {
-                    self.inodes.push(IMPLIED);
-                    let name = Name {
-                        inode: self.inodes.len() - 1,
-                        touched: false,
-                        described: false,
-                    };
-                    self.names.insert(path.clone(), name);
-                    directory = path;
-                    if missing == Missing::Create {
-                        self.touch(&directory);
-                    }
-                }
+                Some(Kind::File(_)) | None => absent.push(name),
+            }
+        }
+        for name in absent {
+            let path = join(&directory, &name);
+            let is_hidden = || missing == Missing::CreateHideable && self.is_hidden(&path);
+            match self.kind(&path) {
+                Some(_) if missing != Missing::Create => return Ok(None),
+                None if missing == Missing::Stop || is_hidden() => return Ok(None),
+                _ => {}
+            }
+            self.inodes.push(IMPLIED);
+            let name = Name {
+                inode: self.inodes.len() - 1,
+                touched: false,
+                described: false,
+            };
+            self.names.insert(path.clone(), name);
+            directory = path;
+            if missing == Missing::Create {
+                self.touch(&directory);
             }
         }
         if missing == Missing::Create {

@@ -49,6 +49,66 @@ fn row_20_symlinks_are_followed_as_chroot_would() {
     );
 }
 
+/// A name behind which `..` leads back need not be there, and is not made.
+#[test]
+fn row_20_parent_of_what_is_not_there() {
+    let kernel = || {
+        unlike(
+            &[Storage],
+            "asks the kernel, for which nothing leads on from there",
+        )
+    };
+    for target in [
+        "nothere/../../etc",
+        "/nothere/deeper/../../etc",
+        "nothere/./../etc/also/not/../../.",
+    ] {
+        let link = format!("localetc->{target}");
+        kernel().merges(
+            &[layer([
+                Entry::directory("etc"),
+                Entry::file("etc/passwd", "root"),
+                Entry::symlink("localetc", target),
+                Entry::hard_link("copy", "localetc/passwd"),
+            ])],
+            &["copy=root", "etc/", "etc/passwd==copy", &link],
+        );
+        kernel().merges(
+            &[
+                layer([
+                    Entry::directory("etc"),
+                    Entry::file("etc/passwd", "root"),
+                    Entry::file("etc/group", "root"),
+                    Entry::symlink("localetc", target),
+                ]),
+                layer([
+                    Entry::file("localetc/.wh.group", ""),
+                    Entry::file("localetc/new", "new"),
+                ]),
+            ],
+            &["etc/", "etc/new=new", "etc/passwd=root", &link],
+        );
+    }
+    // Where the way ends at something new, only that is made.
+    kernel().merges(
+        &[layer([
+            Entry::symlink("ln", "not/../new/../here"),
+            Entry::file("ln/f", "f"),
+        ])],
+        &["here/ mtime=7", "here/f=f", "ln->not/../new/../here"],
+    );
+    // Nor is a file that is on the way replaced.
+    kernel().merges(
+        &[layer([
+            Entry::file("file", "stays"),
+            Entry::directory("etc"),
+            Entry::symlink("ln", "file/../etc"),
+            Entry::file("ln/f", "f"),
+        ])],
+        &["etc/", "etc/f=f", "file=stays", "ln->file/../etc"],
+    );
+}
+
 #[test]
 fn row_21_dangling_symlink_parent_creates_its_target() {
     unlike(&[Storage], "makes no parents behind a dangling link").merges(
