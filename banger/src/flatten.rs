@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
 use crate::size::format_size;
-use crate::source::{SourceOptions, is_corrupt_cache, open};
+use crate::source::{SourceOptions, explain_tar, is_corrupt_cache, open};
 use sink::Ext4Sink;
 pub use summary::{LayerSummary, Summary, VeritySummary};
 use tree::ext4_tree;
@@ -333,7 +333,7 @@ fn from_ext4(error: ext4_writer::Error) -> Error {
 /// A failure of the pipeline; one of the filesystem's writer keeps its own kind.
 fn from_flatten(error: oci_flatten::error::Error) -> Error {
     if error.kind() != oci_flatten::error::ErrorKind::Sink {
-        return error.into();
+        return explain_tar(error);
     }
     let message = error.message().to_owned();
     match error

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use oci_flatten::apply::{ApplyError, RoleProblem};
 use oci_flatten::cache::{Cache, CorruptBlob};
 use oci_flatten::limits::Limits;
 use oci_flatten::platform::Platform;
@@ -22,6 +23,8 @@ pub struct SourceOptions {
     pub platform: Platform,
     /// Bounds on documents.
     pub limits: Limits,
+    /// Whether a `tar:` may lack its end marker.
+    pub allow_truncated_tar: bool,
     /// Folder for an archive that comes through a pipe; it is kept there in a file without a name.
     pub spool_dir: PathBuf,
     /// How registries are reached; without it, only images on this machine are.
@@ -43,6 +46,7 @@ impl Default for SourceOptions {
         Self {
             platform: Platform::linux_here(),
             limits: Limits::default(),
+            allow_truncated_tar: false,
             spool_dir: PathBuf::from("/var/tmp"),
             registry: None,
         }
@@ -67,9 +71,11 @@ pub async fn open(
             let options = OpenOptions {
                 platform: options.platform.clone(),
                 limits: options.limits.clone(),
+                allow_truncated_tar: options.allow_truncated_tar,
                 spool_dir: options.spool_dir.clone(),
             };
-            Ok(open_local(local, &options).await.map(Arc::from)?)
+            let source = open_local(local, &options).await;
+            Ok(Arc::from(source.map_err(explain_tar)?))
         }
         SourceName::Registry(reference) => {
             let access = options.registry.as_ref().ok_or_else(|| {
@@ -111,6 +117,30 @@ fn explain(
         )),
         _ => error,
     }
+}
+
+/// Adds what the user can do about a `tar:` that is no root filesystem, or not a whole one.
+pub(crate) fn explain_tar(error: oci_flatten::error::Error) -> Error {
+    type Applying = ApplyError<ext4_writer::Error>;
+    let cause = std::error::Error::source(&error).and_then(|source| {
+        match source.downcast_ref::<Applying>() {
+            Some(Applying::Role(problem)) => Some(problem),
+            _ => source.downcast_ref::<RoleProblem>(),
+        }
+    });
+    let hint = match cause {
+        Some(RoleProblem::Empty) => {
+            "the command that was to write it has failed, or has written elsewhere"
+        }
+        Some(RoleProblem::NoEndMarker(_)) => {
+            "transfer it again; if it is known to be whole, add --allow-truncated-tar"
+        }
+        Some(RoleProblem::OciLayout) => "write oci: in place of tar:",
+        Some(RoleProblem::OciArchive) => "write oci-archive: in place of tar:",
+        Some(RoleProblem::DockerArchive) => "write docker-archive: in place of tar:",
+        _ => return error.into(),
+    };
+    Error::from(error).with_hint(hint)
 }
 
 /// Whether a failure comes from a cached blob that had changed on disk. It has been thrown away, so that

@@ -512,6 +512,12 @@ fn every_kind_of_source_gives_the_same_tree() {
     run(command.stdin(fs::File::open(&archive).unwrap()), 0);
     assert_same(&oci, &from_stdin);
 
+    let as_tar = folder.path().join("as-tar");
+    let source = format!("tar:{}", archive.display());
+    let (_, stderr) = run(&mut flatten(&source, &as_tar), 7);
+    assert!(stderr.contains("hint: write docker-archive:"), "{stderr}");
+    assert!(!as_tar.exists());
+
     let tar = folder.path().join("rootfs.tar");
     let mut padded = tar_of(&[("etc/motd", b"hello\n")]);
     padded.resize(10 << 10, 0);
@@ -530,6 +536,59 @@ fn every_kind_of_source_gives_the_same_tree() {
     let mut cat = Command::new("/sbin/debugfs");
     let (motd, _) = run(cat.args(["-R", "cat /etc/motd"]).arg(&from_pipe), 0);
     assert_eq!(motd, "hello\n");
+}
+
+/// What a failed `curl | banger flatten tar:-` gives, and what is no root filesystem at all.
+#[test]
+fn a_tar_that_is_empty_cut_off_or_an_image_is_refused_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("rootfs.ext4");
+    let tar = folder.path().join("rootfs.tar");
+    let whole = tar_of(&[("etc/motd", b"hello\n")]);
+    let unmarked = whole.len() - 1024;
+    let attempt = |bytes: &[u8], flag: &str, code: i32| {
+        fs::write(&tar, bytes).unwrap();
+        let mut errors = Vec::new();
+        for source in [&format!("tar:{}", tar.display()), "tar:-"] {
+            let mut command = flatten(source, &output);
+            command.args((!flag.is_empty()).then_some(flag));
+            let (_, stderr) = run(command.stdin(fs::File::open(&tar).unwrap()), code);
+            assert_eq!(output.exists(), code == 0, "{stderr}");
+            let _ = fs::remove_file(&output);
+            // Above it is the progress, with the name.
+            let error = stderr.find("error: ").map(|at| stderr[at..].to_owned());
+            errors.push(error.unwrap_or_default());
+        }
+        assert_eq!(errors[0], errors[1]);
+        errors.remove(0)
+    };
+    let flag = "--allow-truncated-tar";
+    for flag in ["", flag] {
+        let stderr = attempt(b"", flag, 7);
+        assert!(stderr.contains("is empty (0 bytes)"), "{stderr}");
+        assert!(stderr.contains("hint: the command that"), "{stderr}");
+        let stderr = attempt(&whole[..600], flag, 7);
+        assert!(stderr.contains("cut short"), "{stderr}");
+    }
+    let stderr = attempt(&whole[..unmarked], "", 7);
+    assert!(
+        stderr.contains("no end marker after its 1024 bytes"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("add --allow-truncated-tar"), "{stderr}");
+    attempt(&whole[..unmarked], flag, 0);
+    attempt(&whole[..unmarked + 512], "", 0);
+
+    let layout = tar_of(&[("oci-layout", b"{}"), ("index.json", b"{}")]);
+    let stderr = attempt(&layout, "", 7);
+    assert!(stderr.contains("hint: write oci-archive:"), "{stderr}");
+    let directory = sample().replace("oci:", "tar:").replace(":latest", "");
+    let (_, stderr) = run(&mut flatten(&directory, &output), 2);
+    assert!(
+        stderr.contains("hint: write oci: in place of tar:"),
+        "{stderr}"
+    );
+    assert_eq!(names(folder.path()), ["rootfs.tar"]);
 }
 
 #[test]

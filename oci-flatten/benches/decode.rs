@@ -128,7 +128,7 @@ async fn whole_chain(source: &Arc<dyn Source>) {
 
 async fn decode_alone(blob: &[u8]) {
     let mut stream = decode(blob, u64::MAX).await.unwrap().stream;
-    let mut reader = TarReader::new(&Limits::default());
+    let mut reader = TarReader::new(&Limits::default().tar());
     let mut buffer = vec![0; BUFFER];
     loop {
         let read = stream.read(&mut buffer).await.unwrap();
@@ -206,10 +206,10 @@ impl OneLayer {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(blob).unwrap();
         let layer = Layer {
-            media_type: None,
             digest: Some(Digest::sha256(blob)),
             size: Some(blob.len() as u64),
             diff_id: Some(diff_id.clone()),
+            ..Layer::default()
         };
         let image = Image {
             reference: "bench".into(),

@@ -37,6 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = OpenOptions {
         platform,
         limits: limits.clone(),
+        allow_truncated_tar: false,
         spool_dir: std::env::temp_dir(),
     };
     let source = Arc::from(open_local(&name, &options).await?);

@@ -222,7 +222,7 @@ impl<S: ContentSink> Applying<S> {
         let suspect = &self.suspect;
         let failed = |error| apply_error(error, suspect);
         let applier = LayerApplier::new(&mut self.rootfs, &mut self.sink).map_err(failed)?;
-        let mut applier = applier.skip_selinux(self.skip_selinux);
+        let mut applier = applier.skip_selinux(self.skip_selinux).role(layer.role);
         let mut expanded = 0;
         let ended = loop {
             let chunk = match self.steps.blocking_recv() {
@@ -273,18 +273,17 @@ fn apply_error<E>(error: ApplyError<E>, suspect: &AtomicBool) -> Error
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    if error.limit().is_some() {
-        return Error::new(ErrorKind::LimitExceeded, error.to_string());
-    }
-    match error {
+    let kind = match error {
         ApplyError::Sink(error) => {
-            Error::new(ErrorKind::Sink, "store file contents").with_source(error)
+            return Error::new(ErrorKind::Sink, "store file contents").with_source(error);
         }
-        malformed => {
+        _ if error.limit().is_some() => ErrorKind::LimitExceeded,
+        _ => {
             suspect.store(true, Ordering::Release);
-            Error::new(ErrorKind::Integrity, malformed.to_string())
+            ErrorKind::Integrity
         }
-    }
+    };
+    Error::new(kind, "cannot be applied").with_source(error)
 }
 
 /// The warning about a media type that names another compression than the bytes have.

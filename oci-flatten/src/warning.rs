@@ -25,6 +25,19 @@ pub enum Warning {
         /// The attribute's name.
         name: Vec<u8>,
     },
+    /// A PAX record with an access control list, an attribute or flags in a form that engines do not read, left out.
+    RecordLeftOut {
+        /// The file.
+        path: EntryPath<'static>,
+        /// The record's key.
+        key: Vec<u8>,
+    },
+    /// A directory of a GNU incremental backup, which lists the names that were in it; those that are there no more
+    /// are not removed.
+    IncrementalDirectory {
+        /// The directory.
+        path: EntryPath<'static>,
+    },
     /// An attribute outside `user.`, `trusted.`, `security.` and POSIX ACLs, left out.
     UnknownXattr {
         /// The file.
@@ -38,6 +51,13 @@ pub enum Warning {
         path: EntryPath<'static>,
         /// The time's seconds since 1970, as the layer has them.
         seconds: i64,
+    },
+    /// The entry of the root directory itself, which says nothing in a layer, left out.
+    RootEntry {
+        /// Its mode.
+        mode: u16,
+        /// How many extended attributes it has.
+        xattrs: usize,
     },
     /// An entry without a name, left out.
     EmptyName,
@@ -66,12 +86,25 @@ impl fmt::Display for Warning {
             Self::OverlayXattr { path, name } | Self::UnknownXattr { path, name } => {
                 write!(f, "extended attribute {} left out: {path}", Escaped(name))
             }
+            Self::RecordLeftOut { path, key } => {
+                write!(f, "PAX record {} left out: {path}", Escaped(key))
+            }
+            Self::IncrementalDirectory { path } => {
+                write!(
+                    f,
+                    "list of an incremental backup left out, so files deleted since the backup before may be there: {path}"
+                )
+            }
             Self::TimeOutOfRange { path, seconds } => {
                 write!(
                     f,
                     "time {seconds} moved to the nearest that ext4 holds: {path}"
                 )
             }
+            Self::RootEntry { mode, xattrs } => write!(
+                f,
+                "entry of the root directory left out (mode {mode:04o}, {xattrs} extended attributes)"
+            ),
             Self::EmptyName => f.write_str("entry without a name left out"),
             Self::VolumeLabel { label } => write!(f, "volume label left out: {}", Escaped(label)),
             Self::MediaType { declared, found } => {

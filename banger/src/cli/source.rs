@@ -23,6 +23,9 @@ pub(super) struct SourceArguments {
     /// Refuse an image whose layers expand to more [default: 64 GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_size: Option<u64>,
+    /// Accept a tar: without an end marker, which may have been cut off
+    #[arg(long)]
+    allow_truncated_tar: bool,
     /// When to ask the registry what a tag stands for
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Pull::Always, help_heading = REGISTRY)]
     pull: Pull,
@@ -59,6 +62,7 @@ impl SourceArguments {
             reference: self.source,
             platform: self.platform.map(|platform| platform.to_string()),
             max_size_bytes: self.max_size,
+            allow_truncated_tar: self.allow_truncated_tar,
             pull: match self.pull {
                 Pull::Always => banger::operation::Pull::Always,
                 Pull::Missing => banger::operation::Pull::Missing,

@@ -29,6 +29,9 @@ pub struct SourceParameters {
     /// Bytes that the layers may expand to; 64 GiB where none are given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_size_bytes: Option<u64>,
+    /// Accept a `tar:` without an end marker, which may have been cut off.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allow_truncated_tar: bool,
     /// When to ask the registry what a tag stands for.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pull: Pull,
@@ -77,6 +80,7 @@ impl SourceParameters {
     ) -> Result<(SourceName, SourceOptions), Error> {
         let name = SourceName::parse(&self.reference)?;
         let mut options = SourceOptions {
+            allow_truncated_tar: self.allow_truncated_tar,
             spool_dir: spool_dir.to_owned(),
             ..SourceOptions::default()
         };

@@ -1,3 +1,4 @@
+use super::role::RoleProblem;
 use crate::limits::LimitExceeded;
 use crate::path::PathError;
 use crate::rootfs::MergeError;
@@ -25,6 +26,9 @@ pub enum ApplyError<E: std::error::Error + 'static> {
     /// A whiteout that waited for its directory until the layer's end cannot be applied.
     #[error("whiteouts of the layer: {0}")]
     LayerEnd(MergeError),
+    /// The tar is no root filesystem, or not a whole one.
+    #[error(transparent)]
+    Role(#[from] RoleProblem),
     /// The image passes a limit.
     #[error(transparent)]
     Limit(LimitExceeded),

@@ -18,6 +18,7 @@ impl<S: ContentSink> Merger<'_, S> {
             // Seventeen bits at most are left, of which the mask keeps twelve.
             _ => (entry.mode & 0o7777) as u16,
         };
+        self.report_records(entry, path);
         Ok(Metadata {
             mode,
             uid: id("user id", entry.uid)?,

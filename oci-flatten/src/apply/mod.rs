@@ -2,8 +2,11 @@
 
 mod error;
 mod metadata;
+mod records;
+mod role;
 
 pub use error::{ApplyError, EntryProblem};
+pub use role::{RoleProblem, TarRole};
 
 use crate::limits::LimitExceeded;
 use crate::path::EntryPath;
@@ -12,6 +15,7 @@ use crate::tar::{Entry, EntryKind, Event, TarReader};
 use crate::warning::{Warning, Warnings};
 use crate::whiteout::{AufsEntry, Whiteout};
 use metadata::{device_number, symlink_target};
+use role::ImageSigns;
 
 /// Where the contents of regular files go, one after the other.
 ///
@@ -95,6 +99,9 @@ struct Merger<'a, S: ContentSink> {
     /// The file whose content arrives; contents of other entries are passed over.
     open: Option<NodeId>,
     skip_selinux: bool,
+    role: TarRole,
+    /// Looked for in a root filesystem only.
+    image_signs: ImageSigns,
     report: LayerReport,
 }
 
@@ -114,6 +121,8 @@ impl<'a, S: ContentSink> LayerApplier<'a, S> {
             sink,
             open: None,
             skip_selinux: false,
+            role: TarRole::Layer,
+            image_signs: ImageSigns::default(),
             report: LayerReport::default(),
         };
         Ok(Self { reader, merger })
@@ -124,6 +133,13 @@ impl<'a, S: ContentSink> LayerApplier<'a, S> {
     #[must_use]
     pub fn skip_selinux(mut self, skip: bool) -> Self {
         self.merger.skip_selinux = skip;
+        self
+    }
+
+    /// Reads the tar as something else than a layer of an image.
+    #[must_use]
+    pub fn role(mut self, role: TarRole) -> Self {
+        self.merger.role = role;
         self
     }
 
@@ -158,9 +174,12 @@ impl<'a, S: ContentSink> LayerApplier<'a, S> {
     /// Ends the layer.
     ///
     /// # Errors
-    /// The layer stops in the middle of an entry, or the sink fails.
+    /// The layer stops in the middle of an entry, what is read as a root filesystem is none, or the sink fails.
     pub fn finish(mut self) -> Result<LayerReport, ApplyError<S::Error>> {
-        self.reader.finish()?;
+        let end = self.reader.finish()?;
+        let role = self.merger.role;
+        role.check_end(end, self.reader.offset())?;
+        self.merger.image_signs.check()?;
         self.merger
             .rootfs
             .end_layer()
@@ -249,18 +268,39 @@ impl<S: ContentSink> Merger<'_, S> {
             None => {}
         }
         let Some((parent, name)) = path.split_last() else {
-            // A root's metadata is mostly that of a temporary directory in which the layer was made.
-            let is_directory = entry.kind == EntryKind::Directory;
-            return if is_directory {
-                Ok(None)
-            } else {
-                Err(MergeError::Root.into())
-            };
+            return self.root(entry, path).map(|()| None);
         };
+        if self.role.is_root_filesystem() {
+            self.image_signs.see(path.as_bytes(), entry.kind);
+        }
         match Whiteout::parse(name)? {
             Some(whiteout) => self.whiteout(whiteout, parent).map(|()| None),
             None => self.place(entry, path),
         }
+    }
+
+    /// The root's own entry. In a layer its metadata is mostly that of a temporary directory in which the layer was
+    /// made, and engines pass it over.
+    fn root(&mut self, entry: &Entry<'_>, path: &EntryPath<'_>) -> Result<(), EntryProblem> {
+        let is_root_filesystem = self.role.is_root_filesystem();
+        match entry.kind {
+            EntryKind::Directory => {}
+            EntryKind::Unknown(b'D') if is_root_filesystem => self.report_incremental(path),
+            _ => return Err(MergeError::Root.into()),
+        }
+        if is_root_filesystem {
+            let metadata = self.metadata(entry, path)?;
+            self.rootfs.describe_root(metadata);
+            return Ok(());
+        }
+        let mode = (entry.mode & 0o7777) as u16;
+        let xattrs = entry.xattrs.iter().len();
+        if mode != 0o755 || xattrs > 0 {
+            self.report
+                .warnings
+                .push(Warning::RootEntry { mode, xattrs });
+        }
+        Ok(())
     }
 
     fn whiteout(&mut self, whiteout: Whiteout<'_>, parent: &[u8]) -> Result<(), EntryProblem> {
@@ -303,11 +343,23 @@ impl<S: ContentSink> Merger<'_, S> {
             EntryKind::BlockDevice => NewKind::BlockDevice(device_number(entry)?),
             EntryKind::HardLink => return self.hard_link(entry, path).map(|()| None),
             EntryKind::VolumeLabel => return Ok(None),
+            // A GNU incremental backup is no layer, but what somebody may keep of a root filesystem.
+            EntryKind::Unknown(b'D') if self.role.is_root_filesystem() => {
+                self.report_incremental(path);
+                NewKind::Directory
+            }
             EntryKind::Unknown(flag) => return Err(EntryProblem::UnknownType(flag)),
         };
         let metadata = self.metadata(entry, path)?;
         let node = self.rootfs.place(path, kind, metadata)?;
         Ok((entry.kind == EntryKind::File).then_some(node))
+    }
+
+    fn report_incremental(&mut self, path: &EntryPath<'_>) {
+        let path = path.clone().into_owned();
+        self.report
+            .warnings
+            .push(Warning::IncrementalDirectory { path });
     }
 
     fn hard_link(&mut self, entry: &Entry<'_>, path: &EntryPath<'_>) -> Result<(), EntryProblem> {

@@ -12,6 +12,7 @@ pub(crate) use document::{Config, Index};
 pub use resolve::{Document, Documents, resolve};
 pub(crate) use resolve::{Loaded, fetch, load, select};
 
+use crate::apply::TarRole;
 use crate::digest::Digest;
 use crate::entry::Timestamp;
 use crate::media_type::MediaType;
@@ -54,4 +55,6 @@ pub struct Layer {
     pub size: Option<u64>,
     /// The digest of the decompressed tar.
     pub diff_id: Option<Digest>,
+    /// What the tar is read as.
+    pub role: TarRole,
 }

@@ -12,6 +12,7 @@ use std::future::Future;
 use super::descriptor::Descriptor;
 use super::document::{Config, ImageDocument, Index, Manifest};
 use super::{Image, Layer};
+use crate::apply::TarRole;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, excerpts};
 use crate::limits::{LimitExceeded, Limits};
@@ -110,6 +111,7 @@ impl Loaded {
                 digest: Some(layer.digest),
                 size: Some(layer.size),
                 diff_id: Some(diff_id.clone()),
+                role: TarRole::Layer,
             });
         Ok(Image {
             reference: reference.into(),

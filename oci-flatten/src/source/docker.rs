@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::layout::{self, Files, LayoutSource};
 use super::{Blob, BoxFuture, ImageChoice, OpenOptions, Source};
+use crate::apply::TarRole;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, excerpt, excerpts};
 use crate::image::{self, Config, Image, Index, Layer, Loaded};
@@ -206,6 +207,7 @@ impl Chosen {
                 digest,
                 size: Some(size),
                 diff_id,
+                role: TarRole::Layer,
             });
         }
         let image = Image {

@@ -64,6 +64,8 @@ pub struct OpenOptions {
     pub platform: Platform,
     /// Bounds on documents and on what a compressed archive expands to.
     pub limits: Limits,
+    /// Whether a `tar:` may lack its end marker, without which nobody knows whether it is whole.
+    pub allow_truncated_tar: bool,
     /// Where an archive that cannot be sought in is kept, in a file without a name.
     pub spool_dir: PathBuf,
 }

@@ -1,10 +1,12 @@
 //! `tar:FILE`: one root filesystem tar as an image of one layer.
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::file::{self, FileReader, Opened};
 use super::{Blob, BoxFuture, OpenOptions, Source, TarInput};
+use crate::apply::{RoleProblem, TarRole};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{Image, Layer};
 
@@ -26,6 +28,13 @@ impl RootfsTar {
         reference: &str,
         options: &OpenOptions,
     ) -> Result<Self> {
+        if let TarInput::File(path) = input
+            && holds_layout(path)
+        {
+            let message = format!("open {}", path.display());
+            let error = Error::new(ErrorKind::InvalidInput, message);
+            return Err(error.with_source(RoleProblem::OciLayout));
+        }
         let (input, size) = match file::open(input).await? {
             Opened::Regular(file, length) => (Input::File(file, length), Some(length)),
             Opened::Stream(file) => (Input::Stream(Mutex::new(Some(file))), None),
@@ -39,6 +48,9 @@ impl RootfsTar {
             created: None,
             layers: vec![Layer {
                 size,
+                role: TarRole::RootFilesystem {
+                    allow_truncated: options.allow_truncated_tar,
+                },
                 ..Layer::default()
             }],
         };
@@ -61,6 +73,15 @@ impl RootfsTar {
             }
         }
     }
+}
+
+/// Whether the user has named a layout in place of a tar.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the path is the user's, and nothing is opened"
+)]
+fn holds_layout(path: &Path) -> bool {
+    path.join("oci-layout").is_file()
 }
 
 impl Source for RootfsTar {

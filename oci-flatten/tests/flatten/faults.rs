@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use oci_flatten::apply::ApplyError;
 use oci_flatten::digest::{Algorithm, Digest};
 use oci_flatten::error::{Error, ErrorKind};
 use oci_flatten::flatten::FlattenOptions;
 use oci_flatten::limits::Limits;
-use oci_flatten::testkit::{Entry, Header, Layer};
+use oci_flatten::testkit::{Entry, Header, Layer, MisusedContent};
 
 use crate::memory::Memory;
 use crate::support::{OCI_GZIP, flatten, flatten_with, gzip, layer};
@@ -242,6 +243,8 @@ async fn a_gzip_bomb_ends_at_the_limit() {
     assert_message(
         &error,
         ErrorKind::LimitExceeded,
-        &["layer 1 of 1", "10485760"],
+        &["layer 1 of 1: cannot be applied"],
     );
+    let cause: ApplyError<MisusedContent> = *error.into_source().unwrap().downcast().unwrap();
+    assert_eq!(cause.limit().unwrap().limit, 10 << 20);
 }

@@ -36,6 +36,7 @@ impl Memory {
             digest: Some(Digest::sha256(blob)),
             size: Some(blob.len() as u64),
             diff_id: Some(Digest::sha256(layer)),
+            ..Layer::default()
         });
         let image = Image {
             reference: "memory".into(),

@@ -320,6 +320,7 @@ async fn a_compressed_archive_may_not_expand_without_end() {
     let options = OpenOptions {
         platform: "linux/amd64".parse().unwrap(),
         limits,
+        allow_truncated_tar: false,
         spool_dir: directory.path().into(),
     };
     let file = TarInput::File(bomb.into());
@@ -361,13 +362,33 @@ async fn a_root_filesystem_tar_is_an_image_of_one_layer() {
 }
 
 #[tokio::test]
-async fn a_pipe_is_read_once_and_an_empty_tar_is_an_empty_tree() {
+async fn a_pipe_is_read_once_and_an_archive_of_nothing_is_an_empty_tree() {
     let directory = tempfile::tempdir().unwrap();
-    let (fifo, feeder) = pipe(directory.path(), "fifo", Vec::new());
+    let nothing = Layer::new().finish();
+    let (fifo, feeder) = pipe(directory.path(), "fifo", nothing.clone());
     let source = open(&format!("tar:{fifo}")).await.unwrap();
     let merged = flatten(source.clone()).await.unwrap();
     feeder.join().unwrap();
     assert!(merged.flattened.rootfs.is_empty());
-    assert_eq!(merged.flattened.digest, Digest::sha256(b""));
+    assert_eq!(merged.flattened.digest, Digest::sha256(&nothing));
     assert_failed(flatten(source).await, ErrorKind::InvalidInput, "only once");
+}
+
+/// Nor is one that decompresses to nothing.
+#[tokio::test]
+async fn no_bytes_are_no_root_filesystem() {
+    let directory = tempfile::tempdir().unwrap();
+    for bytes in [Vec::new(), gzip(b"")] {
+        let file = write(directory.path(), "rootfs.tar", &bytes);
+        let (fifo, feeder) = pipe(directory.path(), "fifo", bytes);
+        for file in [file, fifo.clone()] {
+            let source = open(&format!("tar:{file}")).await.unwrap();
+            let error = flatten(source).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Integrity);
+            let cause = error.into_source().unwrap().to_string();
+            assert_eq!(cause, "tar archive is empty (0 bytes)");
+        }
+        feeder.join().unwrap();
+        std::fs::remove_file(fifo).unwrap();
+    }
 }

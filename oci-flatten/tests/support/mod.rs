@@ -234,6 +234,7 @@ pub async fn open_for(name: &str, platform: &str) -> Result<Arc<dyn Source>, Err
     let options = OpenOptions {
         platform: platform.parse()?,
         limits: Limits::default(),
+        allow_truncated_tar: false,
         spool_dir: std::env::temp_dir(),
     };
     open_local(&name, &options).await.map(Arc::from)
