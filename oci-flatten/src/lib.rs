@@ -4,6 +4,10 @@
 //! [`tar::TarReader`], its entries are merged by a [`rootfs::Rootfs`], and file contents go to a
 //! caller's [`apply::ContentSink`]. The upper floor finds images and feeds their layers to the lower one.
 //!
+//! Features add what they name and change nothing else; both are on by default. Without them there is the lower floor,
+//! with 8 dependencies in all. `sources` brings layouts, archives and tars, decoding, digests and the pump ([`flatten`]); `registry`
+//! brings [`registry`] and the [`cache`], and `sources` with it.
+//!
 //! ```text
 //! source   registry · oci: layout · oci-archive: · docker-archive: · tar:
 //!   └ blob      size and digest verified while it streams
@@ -29,20 +33,38 @@ pub use tar_events as tar;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
-pub mod cache;
+#[cfg(feature = "sources")]
 pub mod compression;
-pub mod credentials;
+#[cfg(feature = "sources")]
 pub mod decode;
+#[cfg(feature = "sources")]
 pub mod digest;
+#[cfg(feature = "sources")]
 pub mod directory;
+#[cfg(feature = "sources")]
 pub mod error;
+#[cfg(feature = "sources")]
 pub mod flatten;
+#[cfg(feature = "sources")]
 pub mod image;
-pub mod layer;
+#[cfg(feature = "sources")]
+mod layer;
+#[cfg(feature = "sources")]
 pub mod media_type;
+#[cfg(feature = "sources")]
 pub mod platform;
+#[cfg(feature = "sources")]
 pub mod progress;
+#[cfg(feature = "sources")]
 pub mod reference;
-pub mod registry;
+#[cfg(feature = "sources")]
 pub mod small_file;
+#[cfg(feature = "sources")]
 pub mod source;
+
+#[cfg(feature = "registry")]
+pub mod cache;
+#[cfg(feature = "registry")]
+pub mod credentials;
+#[cfg(feature = "registry")]
+pub mod registry;

@@ -1,8 +1,41 @@
-//! The direction of dependencies: `banger → {oci-flatten, ext4-writer}`, `banger-tests → all`; both
+//! Dependencies: how many, and in which direction: `banger → {oci-flatten, ext4-writer}`, `banger-tests → all`; both
 //! libraries → tar-events, and nothing else of the workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+
+/// What somebody else builds who links a library with some of its features: the library and all that it needs.
+const PACKAGES: [(&str, &str, usize); 4] = [
+    ("tar-events", "", 7),
+    ("oci-flatten", "", 9),
+    ("oci-flatten", "sources", 60),
+    ("oci-flatten", "registry", 185),
+];
+
+#[test]
+fn features_bring_no_more_packages_than_they_need() {
+    for (package, features, most) in PACKAGES {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--locked", "--edges=normal", "--prefix=none"])
+            .args(["--format={p}", "--no-default-features"])
+            .args(["--package", package, "--features", features])
+            .current_dir(banger_tests::repository())
+            .output()
+            .expect("cargo runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let packages: BTreeSet<_> = lines
+            .lines()
+            .map(|line| line.trim_end_matches(" (*)"))
+            .collect();
+        assert!(
+            packages.len() <= most,
+            "{package} with {features:?}: {} packages (limit {most}): {packages:?}",
+            packages.len()
+        );
+    }
+}
 
 #[test]
 fn workspace_crates_depend_in_one_direction() {
