@@ -188,7 +188,9 @@ impl From<oci_flatten::error::Error> for Error {
             Below::NotFound => ErrorKind::NotFound,
             Below::Unauthorized => ErrorKind::Unauthorized,
             Below::Network => ErrorKind::Network,
-            Below::Integrity | Below::LimitExceeded | Below::Unsupported => ErrorKind::Integrity,
+            Below::Integrity | Below::Malformed | Below::LimitExceeded | Below::Unsupported => {
+                ErrorKind::Integrity
+            }
             Below::NoSpace => ErrorKind::NoSpace,
             Below::InvalidInput => ErrorKind::Usage,
             Below::Cancelled => ErrorKind::Interrupted,

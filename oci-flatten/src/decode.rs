@@ -105,7 +105,7 @@ pub(crate) fn stream_error(error: io::Error) -> Error {
                 DecompressError::TooLarge { .. }
                 | DecompressError::TooLong { .. }
                 | DecompressError::Window { .. } => ErrorKind::LimitExceeded,
-                _ => ErrorKind::Integrity,
+                _ => ErrorKind::Malformed,
             };
             Error::new(kind, error.to_string())
         }

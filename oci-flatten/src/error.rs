@@ -17,8 +17,10 @@ pub enum ErrorKind {
     Unauthorized,
     /// The network or the registry failed, after all retries.
     Network,
-    /// Bytes differ from what their digest or size promised, or do not form what they should.
+    /// Bytes differ from what their digest or size promised.
     Integrity,
+    /// Bytes do not form what they should: a tar, a compressed stream, a document.
+    Malformed,
     /// A limit of [`Limits`](crate::limits::Limits) was passed.
     LimitExceeded,
     /// Well-formed, but of a sort that is not flattened: encrypted, schema 1, an artifact.
@@ -154,7 +156,7 @@ impl From<Error> for io::Error {
         let kind = match error.kind() {
             ErrorKind::NotFound => io::ErrorKind::NotFound,
             ErrorKind::NoSpace => io::ErrorKind::StorageFull,
-            ErrorKind::Integrity => io::ErrorKind::InvalidData,
+            ErrorKind::Integrity | ErrorKind::Malformed => io::ErrorKind::InvalidData,
             ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::Other,
         };

@@ -74,9 +74,10 @@ impl<S: ContentSink> Flattened<S> {
 /// work soon, as `cancellation` does.
 ///
 /// # Errors
-/// [`ErrorKind::Integrity`] when a blob or a layer is not what its digests say or a layer is malformed,
-/// with the layer in the message; [`ErrorKind::LimitExceeded`]; [`ErrorKind::Unsupported`] for a
-/// compression or an entry that is not known; [`ErrorKind::Sink`] with the sink's error as the cause;
+/// [`ErrorKind::Integrity`] when a blob or a layer is not what its digests say, [`ErrorKind::Malformed`] when a layer
+/// cannot be applied and [`ErrorKind::LimitExceeded`] when it passes a limit, both with the [`ApplyError`] as the
+/// cause; [`ErrorKind::Unsupported`] for a compression that is not known, each with the layer in the message;
+/// [`ErrorKind::Sink`] with the sink's error as the cause;
 /// [`ErrorKind::Cancelled`]; and what the source gives. The sink is dropped.
 pub async fn flatten<S>(
     source: Arc<dyn Source>,
@@ -266,7 +267,7 @@ impl<S: ContentSink> Applying<S> {
 
 /// The error of a half whose other half has gone; that one's error is the one to report.
 fn cut_off() -> Error {
-    Error::new(ErrorKind::Integrity, "layers end too early")
+    Error::new(ErrorKind::Malformed, "layers end too early")
 }
 
 fn apply_error<E>(error: ApplyError<E>, suspect: &AtomicBool) -> Error
@@ -280,7 +281,7 @@ where
         _ if error.limit().is_some() => ErrorKind::LimitExceeded,
         _ => {
             suspect.store(true, Ordering::Release);
-            ErrorKind::Integrity
+            ErrorKind::Malformed
         }
     };
     Error::new(kind, "cannot be applied").with_source(error)

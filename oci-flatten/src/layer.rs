@@ -156,7 +156,7 @@ impl Decoder {
             return Error::io("read blob", error);
         }
         match decode::stream_error(error) {
-            of_decoder if of_decoder.kind() == ErrorKind::Integrity => {
+            of_decoder if of_decoder.kind() == ErrorKind::Malformed => {
                 self.drain(tap).await.err().unwrap_or(of_decoder)
             }
             other => other,

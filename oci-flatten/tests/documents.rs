@@ -29,6 +29,7 @@ async fn find(blobs: &Blobs, top: &Value, platform: &str) -> Result<Image, Error
 fn assert_error(outcome: Result<Image, Error>, kind: ErrorKind, text: &str) {
     let error = outcome.expect_err(text);
     assert_eq!(error.kind(), kind, "{error}");
+    support::assert_nothing_said_twice(&error);
     assert!(error.message().contains(text), "{error} (wanted {text})");
 }
 
@@ -275,30 +276,30 @@ async fn ambiguous_and_old_documents_are_refused_by_name() {
         document
     };
     let typed = |media_type: &str| both("mediaType", media_type.into());
-    use ErrorKind::{Integrity, Unsupported};
+    use ErrorKind::{Malformed, Unsupported};
     for (declared, document, kind, text) in [
         (
             media_type::OCI_MANIFEST,
             both("manifests", json!([])),
-            Integrity,
+            Malformed,
             "both an image and an index",
         ),
         (
             media_type::OCI_MANIFEST,
             both("manifests", Value::Null),
-            Integrity,
+            Malformed,
             "both an image",
         ),
         (
             media_type::OCI_INDEX,
             index_with("layers", json!([])),
-            Integrity,
+            Malformed,
             "both an image",
         ),
         (
             media_type::OCI_INDEX,
             index_with("config", config.clone()),
-            Integrity,
+            Malformed,
             "both an image",
         ),
         (
@@ -328,37 +329,37 @@ async fn ambiguous_and_old_documents_are_refused_by_name() {
         (
             media_type::OCI_MANIFEST,
             index(&[]),
-            Integrity,
+            Malformed,
             "document is an index",
         ),
         (
             media_type::OCI_INDEX,
             image.clone(),
-            Integrity,
+            Malformed,
             "document is an image manifest",
         ),
         (
             media_type::OCI_MANIFEST,
             typed(media_type::OCI_INDEX),
-            Integrity,
+            Malformed,
             "its type says",
         ),
         (
             media_type::OCI_MANIFEST,
             json!({}),
-            Integrity,
+            Malformed,
             "neither an image nor an index",
         ),
         (
             media_type::OCI_MANIFEST,
             json!({ "layers": [] }),
-            Integrity,
+            Malformed,
             "neither",
         ),
         (
             media_type::OCI_MANIFEST,
             json!([]),
-            Integrity,
+            Malformed,
             "does not parse",
         ),
         (
@@ -392,7 +393,7 @@ async fn ambiguous_and_old_documents_are_refused_by_name() {
     ] {
         let top = blobs.add(declared, bytes);
         let outcome = find(&blobs, &top, "linux/amd64").await;
-        assert_error(outcome, Integrity, "does not parse");
+        assert_error(outcome, Malformed, "does not parse");
     }
 }
 
@@ -524,7 +525,7 @@ async fn documents_have_size_limits() {
     let top = blobs.add_json(media_type::OCI_INDEX, &index(&[huge]));
     assert_error(
         find(&blobs, &top, "linux/amd64").await,
-        ErrorKind::Integrity,
+        ErrorKind::Malformed,
         "does not parse",
     );
 }
@@ -545,7 +546,7 @@ async fn layers_and_diff_ids_must_be_as_many() {
         );
         assert_error(
             find(&blobs, &top, "linux/amd64").await,
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             &text,
         );
     }

@@ -25,11 +25,13 @@ fn assert_error(outcome: Result<Arc<dyn Source>, Error>, kind: ErrorKind, text: 
         panic!("opened, but wanted: {text}")
     };
     assert_eq!(error.kind(), kind, "{error}");
+    support::assert_nothing_said_twice(&error);
     assert!(error.message().contains(text), "{error} (wanted {text})");
 }
 
 fn assert_failed(outcome: Result<support::Merged, Error>, kind: ErrorKind, text: &str) {
     let error = outcome.expect_err(text);
     assert_eq!(error.kind(), kind, "{error}");
+    support::assert_nothing_said_twice(&error);
     assert!(error.message().contains(text), "{error} (wanted {text})");
 }

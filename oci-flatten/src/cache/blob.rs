@@ -47,17 +47,14 @@ impl CorruptBlob {
     }
 
     pub(crate) fn into_error(self) -> Error {
-        Error::new(ErrorKind::Integrity, self.to_string()).with_source(self)
+        let message = format!("cached blob is corrupt: {}", self.expected);
+        Error::new(ErrorKind::Integrity, message).with_source(self)
     }
 }
 
 impl fmt::Display for CorruptBlob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "cached blob is corrupt: expected {}, found {}",
-            self.expected, self.found
-        )
+        write!(f, "expected {}, found {}", self.expected, self.found)
     }
 }
 

@@ -87,7 +87,7 @@ impl ImageDocument {
         let found = match (&document.config, &document.layers, &document.manifests) {
             (None, None, Some(_)) => MediaKind::Index,
             (Some(_), _, None) => MediaKind::Manifest,
-            (_, _, Some(_)) => return Err(integrity("document is both an image and an index")),
+            (_, _, Some(_)) => return Err(malformed("document is both an image and an index")),
             (None, _, None) => return Err(neither(&document, declared)),
         };
         for media_type in [Some(declared), document.media_type.as_ref()]
@@ -101,7 +101,7 @@ impl ImageDocument {
                 } else {
                     "an image manifest"
                 };
-                return Err(integrity(format!(
+                return Err(malformed(format!(
                     "document is {is}, its type says {media_type}"
                 )));
             }
@@ -123,7 +123,7 @@ fn neither(document: &AnyDocument, declared: &MediaType) -> Error {
         let artifact = document.artifact_type.as_ref().unwrap_or(declared);
         return not_an_image(artifact);
     }
-    integrity(format!(
+    malformed(format!(
         "document is neither an image nor an index (type {declared})"
     ))
 }
@@ -133,7 +133,7 @@ impl Index {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         match ImageDocument::parse(bytes, &crate::media_type::OCI_INDEX.into())? {
             ImageDocument::Index(index) => Ok(index),
-            ImageDocument::Manifest(_) => Err(integrity("document is an image, not an index")),
+            ImageDocument::Manifest(_) => Err(malformed("document is an image, not an index")),
         }
     }
 }
@@ -220,12 +220,12 @@ impl Config {
 /// Parses a JSON object; a list of its values in order, which serde would take as well, is none.
 fn parse_object<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(integrity(format!(
+        return Err(malformed(format!(
             "{what} does not parse: it is no JSON object"
         )));
     }
     serde_json::from_slice(bytes)
-        .map_err(|error| integrity(format!("{what} does not parse")).with_source(error))
+        .map_err(|error| malformed(format!("{what} does not parse")).with_source(error))
 }
 
 fn not_an_image(artifact_type: &MediaType) -> Error {
@@ -234,8 +234,8 @@ fn not_an_image(artifact_type: &MediaType) -> Error {
     ))
 }
 
-fn integrity(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Integrity, message)
+fn malformed(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Malformed, message)
 }
 
 fn unsupported(message: impl Into<String>) -> Error {

@@ -44,7 +44,8 @@ pub struct Document {
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] when there is none for the platform (the message lists what there is),
-/// [`ErrorKind::Integrity`] when a document is not what its descriptor says or contradicts itself,
+/// [`ErrorKind::Integrity`] when a document is not what its descriptor says, [`ErrorKind::Malformed`] when it does
+/// not parse or contradicts itself,
 /// [`ErrorKind::Unsupported`] for schema 1, artifacts and encrypted layers,
 /// [`ErrorKind::LimitExceeded`], and what [`Documents::read`] gives.
 pub async fn resolve(
@@ -97,7 +98,7 @@ impl Loaded {
         if self.manifest.layers.len() != diff_ids.len() {
             let (layers, ids) = (self.manifest.layers.len(), diff_ids.len());
             return Err(Error::new(
-                ErrorKind::Integrity,
+                ErrorKind::Malformed,
                 format!("manifest lists {layers} layers, its config {ids} diff_ids"),
             ));
         }
@@ -193,7 +194,7 @@ pub(crate) async fn load(
                 "document is an index where a manifest is due: {}",
                 descriptor.digest
             );
-            Err(Error::new(ErrorKind::Integrity, what))
+            Err(Error::new(ErrorKind::Malformed, what))
         }
     }
 }
@@ -254,7 +255,7 @@ impl Walk<'_> {
                             "document is an image where an index is due: {}",
                             entry.digest
                         );
-                        return Err(Error::new(ErrorKind::Integrity, what));
+                        return Err(Error::new(ErrorKind::Malformed, what));
                     }
                 }
             }

@@ -161,11 +161,14 @@ pub(super) fn from_transport(error: reqwest::Error, doing: &str) -> Failure {
     };
     // The URL may carry a signed query; hosts are named by the caller.
     let error = error.without_url();
-    let cause = innermost(&error);
-    let failure = Error::new(ErrorKind::Network, format!("{doing}{why}: {cause}"));
     let error = match find_tls_error(&error) {
-        Some(cause) => failure.with_source(cause.clone()),
-        None => failure,
+        Some(cause) => {
+            Error::new(ErrorKind::Network, format!("{doing}{why}")).with_source(cause.clone())
+        }
+        None => {
+            let cause = innermost(&error);
+            Error::new(ErrorKind::Network, format!("{doing}{why}: {cause}"))
+        }
     };
     Failure { error, remedy }
 }

@@ -77,7 +77,7 @@ impl Archive {
             }
         }
         let message = format!("more than {MAX_LINKS} links from member {}", excerpt(path));
-        Err(Error::new(ErrorKind::Integrity, message).context(&self.name))
+        Err(Error::new(ErrorKind::Malformed, message).context(&self.name))
     }
 }
 

@@ -97,7 +97,7 @@ async fn find(
             _ => error,
         })?;
     let items: Vec<Item> = serde_json::from_slice(&bytes).map_err(|error| {
-        Error::new(ErrorKind::Integrity, format!("{MANIFEST} does not parse")).with_source(error)
+        Error::new(ErrorKind::Malformed, format!("{MANIFEST} does not parse")).with_source(error)
     })?;
     let candidates = matching(items, choice)?;
     let chosen = for_platform(files, candidates, options).await?;
@@ -196,7 +196,7 @@ impl Chosen {
         if members.len() != diff_ids.len() {
             let (layers, ids) = (members.len(), diff_ids.len());
             let message = format!("{MANIFEST} lists {layers} layers, the config {ids} diff_ids");
-            return Err(Error::new(ErrorKind::Integrity, message));
+            return Err(Error::new(ErrorKind::Malformed, message));
         }
         let mut layers = Vec::with_capacity(members.len());
         for (member, diff_id) in members.iter().zip(diff_ids) {

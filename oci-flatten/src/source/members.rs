@@ -103,7 +103,7 @@ pub(super) fn find(
 fn malformed(error: TarError) -> Error {
     let kind = match error.problem {
         TarProblem::Limit(_) => ErrorKind::LimitExceeded,
-        _ => ErrorKind::Integrity,
+        _ => ErrorKind::Malformed,
     };
     Error::new(kind, error.to_string())
 }
@@ -141,7 +141,7 @@ impl Header {
             "archive ends inside member {} ({size} bytes)",
             excerpt(&name)
         );
-        Error::new(ErrorKind::Integrity, message)
+        Error::new(ErrorKind::Malformed, message)
     }
 }
 

@@ -10,7 +10,7 @@ use oci_flatten::limits::Limits;
 use oci_flatten::testkit::{Entry, Header, Layer, MisusedContent};
 
 use crate::memory::Memory;
-use crate::support::{OCI_GZIP, flatten, flatten_with, gzip, layer};
+use crate::support::{OCI_GZIP, assert_nothing_said_twice, flatten, flatten_with, gzip, layer};
 
 fn layers() -> Vec<Vec<u8>> {
     // Bytes that do not shrink, so that a blob takes several reads.
@@ -34,6 +34,7 @@ async fn fail(source: Memory) -> Error {
 #[track_caller]
 fn assert_message(error: &Error, kind: ErrorKind, parts: &[&str]) {
     assert_eq!(error.kind(), kind, "{error}");
+    assert_nothing_said_twice(error);
     for part in parts {
         assert!(error.message().contains(part), "{error} (wanted {part})");
     }
@@ -178,7 +179,7 @@ async fn malformed_compression_is_told_where_the_blob_itself_is_right() {
     ] {
         let error = fail(replaced(blob, &tar)).await;
         let parts = ["layer 2 of 3 (sha256:", part];
-        assert_message(&error, ErrorKind::Integrity, &parts);
+        assert_message(&error, ErrorKind::Malformed, &parts);
     }
     let padded = [&good[..], &[0; 1000]].concat();
     assert!(flatten(Arc::new(replaced(padded, &tar))).await.is_ok());
@@ -192,7 +193,7 @@ async fn a_malformed_tar_is_told_with_its_layer() {
     let garbage = vec![7; 5000];
     for tar in [half, garbage] {
         let error = fail(replaced(tar.clone(), &tar)).await;
-        assert_message(&error, ErrorKind::Integrity, &["layer 2 of 3 (sha256:"]);
+        assert_message(&error, ErrorKind::Malformed, &["layer 2 of 3 (sha256:"]);
     }
 }
 

@@ -222,7 +222,7 @@ async fn odd_headers_are_read_as_in_layers() {
     let lone = lone.entry(Entry::file("index.json", "{}")).finish();
     let file = write(directory.path(), "x.tar", &lone);
     let outcome = open(&format!("oci-archive:{file}")).await;
-    assert_error(outcome, ErrorKind::Integrity, "single zero block");
+    assert_error(outcome, ErrorKind::Malformed, "single zero block");
 }
 
 #[tokio::test]
@@ -258,29 +258,29 @@ async fn broken_archives_are_refused() {
     for (bytes, kind, text) in [
         (
             cut,
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             "archive ends inside member index.json (10000 bytes)",
         ),
-        (archive[..1124].to_vec(), ErrorKind::Integrity, "archive"),
+        (archive[..1124].to_vec(), ErrorKind::Malformed, "archive"),
         (
             archive[..100].to_vec(),
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             "archive is cut short",
         ),
         (
             bad_checksum,
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             "header checksum does not match",
         ),
         (Vec::new(), ErrorKind::NotFound, "not an OCI image layout"),
         (
             gzip(&archive)[..500].to_vec(),
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             "x.tar",
         ),
         (
             loop_.finish(),
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             "more than 16 links from member index.json",
         ),
         (
@@ -290,7 +290,7 @@ async fn broken_archives_are_refused() {
         ),
         (
             b"\xfd7zXZ\0 and so on".to_vec(),
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             "malformed xz data",
         ),
         (
@@ -384,7 +384,7 @@ async fn no_bytes_are_no_root_filesystem() {
         for file in [file, fifo.clone()] {
             let source = open(&format!("tar:{file}")).await.unwrap();
             let error = flatten(source).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Integrity);
+            assert_eq!(error.kind(), ErrorKind::Malformed);
             let cause = error.into_source().unwrap().to_string();
             assert_eq!(cause, "tar archive is empty (0 bytes)");
         }

@@ -217,12 +217,12 @@ async fn contradictions_are_refused() {
     for (manifest, kind, text) in [
         (
             item("c.json", &[]),
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             "manifest.json lists 0 layers, the config 1 diff_ids",
         ),
         (
             item("c.json", &["a.tar", "a.tar"]),
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             "lists 2 layers",
         ),
         (
@@ -247,12 +247,12 @@ async fn contradictions_are_refused() {
         ),
         (
             item("a.tar", &["a.tar"]),
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             "config does not parse",
         ),
         (
             "{}".into(),
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             "manifest.json does not parse",
         ),
     ] {

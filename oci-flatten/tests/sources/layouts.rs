@@ -130,10 +130,10 @@ async fn what_is_no_layout_is_said_so() {
     for (index, kind, text) in [
         (
             "",
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             "index.json: manifest does not parse",
         ),
-        ("{}", ErrorKind::Integrity, "neither an image nor an index"),
+        ("{}", ErrorKind::Malformed, "neither an image nor an index"),
         (
             r#"{"schemaVersion":2,"manifests":[]}"#,
             ErrorKind::NotFound,
@@ -146,7 +146,7 @@ async fn what_is_no_layout_is_said_so() {
         ),
         (
             r#"{"manifests":[{"mediaType":"x","digest":"sha256:../../../etc/passwd","size":1}]}"#,
-            ErrorKind::Integrity,
+            ErrorKind::Malformed,
             "does not parse",
         ),
     ] {

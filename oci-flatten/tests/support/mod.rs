@@ -239,3 +239,15 @@ pub async fn open_for(name: &str, platform: &str) -> Result<Arc<dyn Source>, Err
     };
     open_local(&name, &options).await.map(Arc::from)
 }
+
+/// No error of a chain says what the one below it says: `{:#}` prints them all.
+#[track_caller]
+pub fn assert_nothing_said_twice(error: &Error) {
+    let mut above = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        assert!(!above.contains(&said), "{above:?} has {said:?} below it");
+        (above, next) = (said, cause.source());
+    }
+}
