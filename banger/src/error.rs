@@ -196,6 +196,12 @@ impl From<oci_flatten::error::Error> for Error {
             Below::Cancelled => ErrorKind::Interrupted,
             _ => ErrorKind::Failure,
         };
+        let is_damaged_index = StdError::source(&error)
+            .is_some_and(|source| source.is::<oci_flatten::cache::DamagedIndex>());
+        if is_damaged_index {
+            return Self::new(kind, error.message())
+                .with_hint("`banger cache verify` repairs the cache");
+        }
         let converted = Self::new(kind, error.message());
         let converted = match error.into_source() {
             Some(source) => converted.with_source(source),

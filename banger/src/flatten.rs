@@ -7,7 +7,7 @@ mod tree;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ext4_writer::{FileDevice, FormatOptions, ImageWriter, SizeRule, VerityOptions, append_verity};
 use oci_flatten::apply::LayerReport;
@@ -74,6 +74,11 @@ pub async fn open_and_flatten(
     observer: &Arc<dyn Observer>,
     cancellation: &CancellationToken,
 ) -> Result<(Arc<dyn Source>, Summary), Error> {
+    let mended = Mutex::new(Vec::new());
+    let note = |warnings: Vec<String>| {
+        let mut mended = mended.lock().unwrap_or_else(PoisonError::into_inner);
+        mended.extend(warnings);
+    };
     let attempt = async || {
         // A registry that says nothing is not waited for by someone who has had enough.
         let source = tokio::select! {
@@ -93,21 +98,28 @@ pub async fn open_and_flatten(
             observer,
             cancellation.clone(),
         )
-        .await?;
-        Ok((source, summary))
+        .await;
+        note(source.take_warnings());
+        Ok((source, summary?))
     };
     // Each round throws one blob away and fetches it anew; a disk that spoils what was just written ends it.
     let mut spoiled = None;
+    let mut outcome = attempt().await;
     for _ in 0..MAX_REFETCHED_BLOBS {
-        match attempt().await {
+        match outcome {
             Err(error) if is_corrupt_cache(&error) => {
                 tracing::debug!(%error, "fetches a corrupt cached blob anew");
                 spoiled = Some(error);
+                outcome = attempt().await;
             }
-            outcome => return outcome.map_err(|error| because(error, spoiled)),
+            _ => break,
         }
     }
-    attempt().await
+    let (source, mut summary) = outcome.map_err(|error| because(error, spoiled))?;
+    summary
+        .warnings
+        .append(&mut mended.into_inner().unwrap_or_else(PoisonError::into_inner));
+    Ok((source, summary))
 }
 
 /// A blob that cannot be fetched anew is missing because it was thrown away, which the user should know.

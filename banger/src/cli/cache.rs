@@ -128,11 +128,16 @@ fn report_verified(verified: &CacheVerified, global: &Global) -> Result<(), Erro
         Format::Text => report::result(&verified_text(verified))?,
         Format::Json => report::result_json(verified)?,
     }
-    if verified.corrupt.is_empty() {
+    let (blobs, others) = (verified.corrupt.len(), verified.repaired.len());
+    if blobs + others == 0 {
         return Ok(());
     }
-    let count = verified.corrupt.len();
-    let message = format!("{count} cached blobs were damaged, and are removed");
+    let message = match others {
+        0 => format!("{blobs} cached blobs were damaged, and are removed"),
+        _ => format!(
+            "{blobs} cached blobs were damaged and are removed; {others} other entries are repaired or removed"
+        ),
+    };
     Err(Error::new(ErrorKind::Integrity, message).with_hint("the next pull fetches them anew"))
 }
 
@@ -146,6 +151,10 @@ fn verified_text(verified: &CacheVerified) -> String {
     for blob in &verified.corrupt {
         let found = report::printable(&blob.found);
         text += &format!("removed {}: found {found}\n", blob.digest);
+    }
+    for repair in &verified.repaired {
+        let path = report::printable(&repair.path);
+        text += &format!("repaired {path}: {}\n", report::printable(&repair.outcome));
     }
     for image in &verified.incomplete {
         let (reference, missing) = (&image.reference, image.missing.len());

@@ -105,6 +105,17 @@ pub struct CacheVerified {
     pub corrupt: Vec<DamagedBlob>,
     /// Images that lack blobs.
     pub incomplete: Vec<IncompleteImage>,
+    /// What else was damaged or did not belong there, and is repaired or removed.
+    pub repaired: Vec<RepairedEntry>,
+}
+
+/// A file of the cache that was repaired, or something else in its place that was removed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RepairedEntry {
+    /// Its path, from the cache's folder.
+    pub path: String,
+    /// What was found, and what was done.
+    pub outcome: String,
 }
 
 /// A blob that was not what its name says.
@@ -131,9 +142,13 @@ impl Operation for CacheVerify {
     type Reply = CacheVerified;
 
     fn run(self, context: &Context, watch: &Watch) -> Result<CacheVerified, Error> {
-        let Some(cache) = open(context)? else {
+        let Some((cache, repairs)) = Cache::repair(&context.config.places.cache)? else {
             return Ok(CacheVerified::default());
         };
+        let repaired = repairs.into_iter().map(|repair| RepairedEntry {
+            path: repair.path.to_string_lossy().into_owned(),
+            outcome: repair.outcome,
+        });
         let found = cache.verify(|_, _| match watch.is_cancelled() {
             true => Err(oci_flatten::error::Error::cancelled()),
             false => Ok(()),
@@ -151,6 +166,7 @@ impl Operation for CacheVerify {
             bytes: found.bytes,
             corrupt: corrupt.collect(),
             incomplete: incomplete.collect(),
+            repaired: repaired.collect(),
         })
     }
 }

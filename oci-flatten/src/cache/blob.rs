@@ -28,7 +28,9 @@ impl CorruptBlob {
         Self::find_in(error).is_some()
     }
 
-    pub(crate) fn find_in<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Self> {
+    /// The corrupt cached blob that `error` is, or that led to it.
+    #[must_use]
+    pub fn find_in<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Self> {
         let mut next = Some(error);
         while let Some(error) = next {
             if let Some(corrupt) = error.downcast_ref::<Self>() {
@@ -146,6 +148,7 @@ impl CachedBlob {
 
     fn corrupt(&self, found: String) -> io::Error {
         self.cache.discard(&self.file, &self.digest);
+        self.cache.note_discarded(&self.digest, found.clone());
         CorruptBlob {
             expected: self.digest.clone(),
             found,
@@ -199,8 +202,9 @@ impl Cache {
         let Some(blob) = self.open_unmarked(digest)? else {
             return Ok(None);
         };
-        if size.is_some_and(|size| size != blob.size) {
+        if let Some(size) = size.filter(|size| *size != blob.size) {
             self.discard(&blob.file, digest);
+            self.note_discarded(digest, format!("{} bytes of {size}", blob.size));
             return Ok(None);
         }
         // A cache on a read-only disk is still good for reading.
@@ -221,7 +225,9 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             // No file of ours: it must not keep the blob from being fetched.
             Err(error) if is_foreign(&error) => {
+                let found = error.to_string();
                 blobs.remove(digest.hex()).map_err(|_| failed(error))?;
+                self.note_discarded(digest, found);
                 return Ok(None);
             }
             Err(error) => return Err(failed(error)),

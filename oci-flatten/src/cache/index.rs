@@ -1,13 +1,15 @@
 //! `index.json`: which references are in the cache.
 
+use std::io;
 use std::thread;
 
 use serde_json::{Value, json};
 
 use super::ingest::{Ingest, POLL};
 use super::{Cache, INDEX_FILE};
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::{Descriptor, Document};
+use crate::image::{Descriptor, Document, media_type_of};
 use crate::reference::Reference;
 
 /// The annotation that holds an image's reference, by the OCI image layout specification.
@@ -20,7 +22,9 @@ const INDEX_LIMIT: u64 = 64 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) name: String,
-    pub(super) root: Descriptor,
+    pub(super) digest: Digest,
+    /// What the index says of it; `None` where another tool has left something out.
+    root: Option<Descriptor>,
 }
 
 impl Cache {
@@ -42,12 +46,12 @@ impl Cache {
         }
         let mut index = self.read_index()?;
         let name = reference.to_string();
-        let entry = json!({
-            "mediaType": root.descriptor.media_type,
-            "digest": root.descriptor.digest,
-            "size": root.bytes.len(),
-            "annotations": { REF_NAME: name },
-        });
+        let mut entry = descriptor_of(&root.descriptor.digest, &root.bytes).ok_or_else(|| {
+            let digest = &root.descriptor.digest;
+            let message = format!("document is neither an image nor an index: {digest}");
+            Error::new(ErrorKind::Integrity, message)
+        })?;
+        entry["annotations"] = json!({ REF_NAME: name });
         let manifests = manifests_of(&mut index);
         if manifests.contains(&entry) {
             return Ok(());
@@ -62,32 +66,40 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] when the index cannot be read, [`ErrorKind::InvalidInput`] when it is malformed.
+    /// [`ErrorKind::Io`] when the index cannot be read, [`ErrorKind::Integrity`] when it is damaged
+    /// ([`DamagedIndex`]).
     pub fn resolve(&self, reference: &Reference) -> Result<Option<Descriptor>> {
         let name = reference.to_string();
         let found = self
             .entries()?
             .into_iter()
             .find(|entry| match reference.digest() {
-                Some(digest) => entry.root.digest == *digest,
+                Some(digest) => entry.digest == *digest,
                 None => entry.name == name,
             });
-        Ok(found.map(|entry| entry.root))
+        let Some(mut root) = found.and_then(|entry| entry.root) else {
+            return Ok(None);
+        };
+        // Older versions have kept what a registry said.
+        let bytes = self.peek(&root.digest)?;
+        if let Some(found) = bytes.as_deref().and_then(media_type_of) {
+            root.media_type = found;
+        }
+        Ok(Some(root))
     }
 
     /// The images of the index; one that another tool has put there without a name goes by its digest.
     pub(super) fn entries(&self) -> Result<Vec<Entry>> {
         let mut index = self.read_index()?;
-        let mut entries = Vec::new();
-        for manifest in manifests_of(&mut index) {
-            let name = label_of(manifest).to_owned();
-            let root = serde_json::from_value(manifest.take()).map_err(|error| {
-                self.malformed(&format!("entry {name:?} is not a descriptor"))
-                    .with_source(error)
-            })?;
-            entries.push(Entry { name, root });
-        }
-        Ok(entries)
+        // Without a digest, an entry stands for nothing.
+        let entries = manifests_of(&mut index).iter_mut().filter_map(|manifest| {
+            Some(Entry {
+                name: label_of(manifest).to_owned(),
+                digest: digest_of(manifest)?,
+                root: serde_json::from_value(manifest.take()).ok(),
+            })
+        });
+        Ok(entries.collect())
     }
 
     /// Takes images out of the index; the caller holds the lock.
@@ -116,33 +128,58 @@ impl Cache {
         Ok(())
     }
 
-    fn read_index(&self) -> Result<Value> {
-        let bytes = self
-            .root
-            .read(INDEX_FILE, INDEX_LIMIT)
-            .map_err(|error| self.failed("read", INDEX_FILE, error))?;
-        let index: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| self.malformed("not JSON").with_source(error))?;
-        match index.get("manifests") {
-            Some(Value::Array(_)) => Ok(index),
-            _ => Err(self.malformed("it has no manifests")),
-        }
+    pub(super) fn read_index(&self) -> Result<Value> {
+        let path = self.root.path_of(INDEX_FILE).display().to_string();
+        let damaged = |error: Error| error.with_source(DamagedIndex);
+        let bytes = match self.root.read(INDEX_FILE, INDEX_LIMIT) {
+            Ok(bytes) => bytes,
+            Err(error) if is_damage(&error) => {
+                let message = format!("cache index is damaged: {error}: {path}");
+                return Err(damaged(Error::new(ErrorKind::Integrity, message)));
+            }
+            Err(error) => return Err(self.failed("read", INDEX_FILE, error)),
+        };
+        let why = match serde_json::from_slice::<Value>(&bytes) {
+            Ok(index) if index.get("manifests").is_some_and(Value::is_array) => return Ok(index),
+            Ok(_) => "it has no list of manifests".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let message = format!("cache index is damaged: {why}: {path}");
+        Err(damaged(Error::new(ErrorKind::Integrity, message)))
     }
 
-    fn write_index(&self, index: &Value) -> Result<()> {
+    pub(super) fn write_index(&self, index: &Value) -> Result<()> {
         self.replace(INDEX_FILE, index.to_string().as_bytes())
-    }
-
-    fn malformed(&self, why: &str) -> Error {
-        let path = self.root.path_of(INDEX_FILE);
-        Error::new(
-            ErrorKind::InvalidInput,
-            format!("cache index is malformed: {why}: {}", path.display()),
-        )
     }
 }
 
-fn manifests_of(index: &mut Value) -> &mut Vec<Value> {
+/// The cache's `index.json` cannot be read, which [`Cache::repair`] mends.
+///
+/// It is the source of an [`Error`] of kind [`ErrorKind::Integrity`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the index of the cache can be repaired")]
+pub struct DamagedIndex;
+
+/// Whether the file is gone, is something else than a file, or is too long.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+    ) || error.get_ref().is_some_and(|inner| inner.is::<Error>())
+}
+
+/// An index entry for a document that is at hand; `None` when it is neither an index nor a manifest.
+pub(super) fn descriptor_of(digest: &Digest, bytes: &[u8]) -> Option<Value> {
+    let media_type = media_type_of(bytes)?;
+    Some(json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() }))
+}
+
+/// The digest that a descriptor has, whatever else is wrong with it.
+pub(super) fn digest_of(descriptor: &Value) -> Option<Digest> {
+    descriptor.get("digest")?.as_str()?.parse().ok()
+}
+
+pub(super) fn manifests_of(index: &mut Value) -> &mut Vec<Value> {
     index["manifests"]
         .as_array_mut()
         .expect("read_index accepts nothing else")

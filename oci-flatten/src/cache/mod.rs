@@ -19,6 +19,7 @@ mod blob;
 mod index;
 mod ingest;
 mod prune;
+mod repair;
 mod show;
 mod verify;
 
@@ -26,14 +27,17 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::digest::{Algorithm, Digest};
 use crate::directory::{Directory, FileFacts, FileKind};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use blob::{CachedBlob, CorruptBlob};
+pub use index::DamagedIndex;
 pub use ingest::{Claim, Ingest};
 pub use prune::{PrunePolicy, Pruned, Removed};
+pub use repair::Repair;
 pub use show::{CachedImage, Contents};
 pub use verify::{IncompleteImage, Verified};
 
@@ -57,6 +61,8 @@ const ALGORITHMS: [Algorithm; 3] = [Algorithm::Sha256, Algorithm::Sha384, Algori
 #[derive(Clone, Debug)]
 pub struct Cache {
     root: Directory,
+    /// What was thrown away since it was opened.
+    discarded: Arc<Mutex<Vec<CorruptBlob>>>,
 }
 
 impl Cache {
@@ -71,6 +77,7 @@ impl Cache {
         let failed = |error| Error::io(format!("open cache {}", root.display()), error);
         let cache = Self {
             root: Directory::open_or_create(root).map_err(failed)?,
+            discarded: Arc::default(),
         };
         for names in [&["blobs", Algorithm::Sha256.name()][..], &["ingest"]] {
             let mut directory = cache.root.clone();
@@ -105,6 +112,31 @@ impl Cache {
     #[must_use]
     pub fn root(&self) -> &Path {
         self.root.path()
+    }
+
+    /// The blobs that turned out wrong and were thrown away since the cache was opened, or since this was asked last.
+    #[must_use]
+    pub fn take_discarded(&self) -> Vec<CorruptBlob> {
+        let mut discarded = self
+            .discarded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *discarded)
+    }
+
+    /// Notes that a blob was thrown away.
+    fn note_discarded(&self, digest: &Digest, found: impl Into<String>) {
+        let mut discarded = self
+            .discarded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let blob = CorruptBlob {
+            expected: digest.clone(),
+            found: found.into(),
+        };
+        if !discarded.contains(&blob) {
+            discarded.push(blob);
+        }
     }
 
     fn check_layout(&self) -> Result<()> {

@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use super::Cache;
-use super::index::Entry;
-use crate::digest::Digest;
-use crate::error::Result;
-use crate::media_type::{MediaKind, MediaType};
+use serde_json::Value;
 
-/// Deepest nesting of indexes that is followed.
-const DEPTH_LIMIT: u32 = 4;
+use super::Cache;
+use super::index::{Entry, digest_of};
+use crate::digest::Digest;
+use crate::error::{ErrorKind, Result};
 
 /// A summary of a cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +78,7 @@ impl Cache {
             .iter()
             .map(|image| CachedImage {
                 reference: image.entry.name.clone(),
-                digest: image.entry.root.digest.clone(),
+                digest: image.entry.digest.clone(),
                 bytes: image.blobs.iter().filter_map(size_of).sum(),
                 missing: image
                     .blobs
@@ -109,25 +107,27 @@ impl Cache {
     }
 
     /// Follows each image of the index to its blobs. Manifests of an index that are not there were not pulled.
+    ///
+    /// What a document is follows from its fields, as when it is resolved: more than what the pull read may be
+    /// followed here, but never less.
     pub(super) fn anatomies(&self, inventory: &Inventory) -> Result<Vec<Anatomy>> {
         let mut anatomies = Vec::new();
         for entry in self.entries()? {
             let last_used = inventory
-                .get(&entry.root.digest)
+                .get(&entry.digest)
                 .and_then(|(_, modified)| *modified);
-            let mut blobs = BTreeSet::from([entry.root.digest.clone()]);
-            let mut pending = vec![(entry.root.digest.clone(), entry.root.media_type.clone(), 0)];
-            while let Some((digest, media_type, depth)) = pending.pop() {
-                for (child, child_type) in self.children(&digest, &media_type)? {
-                    let nested =
-                        matches!(child_type.kind(), MediaKind::Index | MediaKind::Manifest);
-                    if nested && (depth == DEPTH_LIMIT || !inventory.contains_key(&child)) {
-                        continue;
-                    }
-                    if blobs.insert(child.clone()) && nested {
-                        pending.push((child, child_type, depth + 1));
-                    }
+            let mut blobs = BTreeSet::from([entry.digest.clone()]);
+            let mut followed = BTreeSet::new();
+            let mut pending = vec![entry.digest.clone()];
+            while let Some(digest) = pending.pop() {
+                if !followed.insert(digest.clone()) {
+                    continue;
                 }
+                let Children { documents, leaves } = self.children(&digest)?;
+                let present = |digest: &Digest| inventory.contains_key(digest);
+                pending.extend(documents.into_iter().filter(present));
+                blobs.extend(leaves);
+                blobs.insert(digest);
             }
             anatomies.push(Anatomy {
                 entry,
@@ -138,43 +138,34 @@ impl Cache {
         Ok(anatomies)
     }
 
-    /// What a manifest or index names; nothing for a document that is gone or malformed.
-    fn children(
-        &self,
-        digest: &Digest,
-        media_type: &MediaType,
-    ) -> Result<Vec<(Digest, MediaType)>> {
-        #[derive(serde::Deserialize)]
-        struct Node {
-            #[serde(default)]
-            manifests: Vec<Child>,
-            config: Option<Child>,
-            #[serde(default)]
-            layers: Vec<Child>,
-        }
-        #[derive(serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Child {
-            digest: Digest,
-            media_type: MediaType,
-        }
-        if !matches!(media_type.kind(), MediaKind::Index | MediaKind::Manifest) {
-            return Ok(Vec::new());
-        }
-        let Some(bytes) = self.peek(digest)? else {
-            return Ok(Vec::new());
+    /// What a manifest or index names; nothing for a blob that is gone, or is no such document.
+    pub(super) fn children(&self, digest: &Digest) -> Result<Children> {
+        let document = match self.peek(digest) {
+            Ok(Some(bytes)) => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            Ok(None) => Value::Null,
+            Err(error) if error.kind() == ErrorKind::LimitExceeded => Value::Null,
+            Err(error) => return Err(error),
         };
-        let Ok(Node {
-            manifests,
-            config,
-            layers,
-        }) = serde_json::from_slice(&bytes)
-        else {
-            return Ok(Vec::new());
+        let listed = |field: &str| {
+            let list = document.get(field).and_then(Value::as_array);
+            list.into_iter().flatten().filter_map(digest_of)
         };
-        let children = manifests.into_iter().chain(config).chain(layers);
-        Ok(children
-            .map(|child| (child.digest, child.media_type))
-            .collect())
+        let config = document.get("config").and_then(digest_of);
+        Ok(Children {
+            documents: listed("manifests").collect(),
+            leaves: config
+                .into_iter()
+                .chain(listed("layers"))
+                .chain(listed("blobs"))
+                .collect(),
+        })
     }
+}
+
+/// What a document refers to.
+pub(super) struct Children {
+    /// Manifests and indexes of an index.
+    pub(super) documents: Vec<Digest>,
+    /// The config and the layers of a manifest, or the blobs of an artifact.
+    pub(super) leaves: Vec<Digest>,
 }

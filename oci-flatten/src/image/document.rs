@@ -11,7 +11,7 @@ use super::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::entry::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::media_type::{MediaKind, MediaType};
+use crate::media_type::{MediaKind, MediaType, OCI_INDEX, OCI_MANIFEST};
 use crate::platform::Platform;
 
 /// An index or a manifest.
@@ -126,6 +126,29 @@ fn neither(document: &AnyDocument, declared: &MediaType) -> Error {
     malformed(format!(
         "document is neither an image nor an index (type {declared})"
     ))
+}
+
+/// The media type of an index or manifest by its own fields; `None` for anything else.
+///
+/// What a server says about a document is not kept: a type that does not fit would hide what the document
+/// refers to from whoever reads it later.
+pub(crate) fn media_type_of(bytes: &[u8]) -> Option<MediaType> {
+    let document: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let is_present = |field: &str| document.get(field).is_some_and(|value| !value.is_null());
+    let (kind, plain) = match (is_present("config"), document.get("manifests").is_some()) {
+        (false, true) => (MediaKind::Index, OCI_INDEX),
+        (true, false) => (MediaKind::Manifest, OCI_MANIFEST),
+        _ => return None,
+    };
+    let declared = document
+        .get("mediaType")
+        .and_then(serde_json::Value::as_str);
+    let declared = declared.map(MediaType::from);
+    Some(
+        declared
+            .filter(|declared| declared.kind() == kind)
+            .unwrap_or_else(|| plain.into()),
+    )
 }
 
 impl Index {

@@ -8,7 +8,7 @@ mod document;
 mod resolve;
 
 pub use descriptor::Descriptor;
-pub(crate) use document::{Config, Index};
+pub(crate) use document::{Config, Index, media_type_of};
 pub use resolve::{Document, Documents, resolve};
 pub(crate) use resolve::{Loaded, fetch, load, select};
 

@@ -39,6 +39,7 @@ pub struct PullOptions {
 #[derive(Debug)]
 pub struct RegistrySource {
     image: Image,
+    cache: Cache,
     downloads: Downloads,
 }
 
@@ -79,7 +80,11 @@ impl RegistrySource {
                 .collect(),
         });
         let downloads = Downloads::start(options.cache.clone(), blobs.collect(), fetcher, observer);
-        Ok(Self { image, downloads })
+        Ok(Self {
+            image,
+            cache: options.cache.clone(),
+            downloads,
+        })
     }
 }
 
@@ -103,6 +108,13 @@ impl Source for RegistrySource {
             })?;
             self.downloads.open(digest)
         })
+    }
+
+    fn take_warnings(&self) -> Vec<String> {
+        let discarded = self.cache.take_discarded().into_iter();
+        discarded
+            .map(|blob| format!("{blob}; it was fetched again"))
+            .collect()
     }
 }
 

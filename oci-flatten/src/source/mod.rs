@@ -48,6 +48,11 @@ pub trait Source: Send + Sync {
     /// `From`) in place of its end when they are wrong; [`Verified`] (in a [`BufReader`](tokio::io::BufReader)) and
     /// [`verified_file`] do. It is read to its end unless the flattening fails or is cancelled.
     fn open_layer(&self, layer: usize) -> BoxFuture<'_, Result<Blob>>;
+
+    /// What was found wrong on the way and mended, since this was asked last: sentences for the user.
+    fn take_warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A file's bytes from its beginning, verified like [`Verified`] does it, and read and hashed ahead on
