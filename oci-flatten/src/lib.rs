@@ -48,6 +48,8 @@ pub mod flatten;
 #[cfg(feature = "sources")]
 pub mod image;
 #[cfg(feature = "sources")]
+mod json;
+#[cfg(feature = "sources")]
 mod layer;
 #[cfg(feature = "sources")]
 pub mod media_type;

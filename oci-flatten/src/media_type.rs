@@ -55,7 +55,9 @@ pub enum MediaKind {
 }
 
 /// A media type as it stands in a document.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct MediaType(Box<str>);
 
@@ -84,6 +86,12 @@ impl MediaType {
             OCI_CONFIG | DOCKER_CONFIG => MediaKind::Config,
             other => layer_type(other).map_or(MediaKind::Other, MediaKind::Layer),
         }
+    }
+
+    /// Whether it, as an `artifactType`, says that something is not an image. Registries and tools write the type of
+    /// an image's config there as well, or nothing.
+    pub(crate) fn is_of_artifact(&self) -> bool {
+        !self.0.trim().is_empty() && self.kind() != MediaKind::Config
     }
 }
 

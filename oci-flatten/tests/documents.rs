@@ -601,3 +601,87 @@ async fn foreign_layers_are_layers_and_their_urls_are_not_read() {
         foreign
     );
 }
+
+#[tokio::test]
+async fn what_a_config_is_its_content_says() {
+    let mut blobs = Blobs::default();
+    let tar = layer("a", "b");
+    let ids = [Digest::sha256(&tar).to_string()];
+    let document = config("linux/amd64", &ids);
+    let stored = blobs.add(media_type::OCI_LAYER, tar);
+    for media_type in [
+        "application/octet-stream",
+        "application/json",
+        "text/html",
+        "text/plain; charset=utf-8",
+        "",
+    ] {
+        let config = blobs.add_json(media_type, &document);
+        let top = manifest(&config, std::slice::from_ref(&stored));
+        let top = blobs.add_json(media_type::DOCKER_MANIFEST, &top);
+        let mut top_index = index(&[on("linux/amd64", top.clone())]);
+        top_index["mediaType"] = media_type::OCI_INDEX.into();
+        let found = find(&blobs, &top, "linux/amd64").await;
+        assert_eq!(found.unwrap().layers.len(), 1, "{media_type:?}");
+        let through = blobs.add_json(media_type::OCI_INDEX, &top_index);
+        assert!(find(&blobs, &through, "linux/amd64").await.is_ok());
+        // A config of something else, whatever its type.
+        for other in ["{}", "[]", "text", r#"{"name":"chart","version":"1"}"#] {
+            let config = blobs.add(media_type, other);
+            let top = manifest(&config, std::slice::from_ref(&stored));
+            let top = blobs.add_json(media_type::OCI_MANIFEST, &top);
+            let outcome = find(&blobs, &top, "linux/amd64").await;
+            assert_error(outcome, ErrorKind::Unsupported, "an artifact, not an image");
+        }
+    }
+}
+
+#[tokio::test]
+async fn entries_of_an_index_that_do_not_run_here_are_passed_over_in_any_order() {
+    let mut blobs = Blobs::default();
+    let image = on(
+        "linux/amd64",
+        blobs.image("linux/amd64", &[layer("a", "b")]),
+    );
+    let other = blobs.image("linux/amd64", &[layer("c", "d")]);
+    let mut featured = on("linux/amd64", other.clone());
+    featured["platform"]["os.features"] = json!(["nydus.remoteimage.v1"]);
+    let mut artifact = on("linux/amd64", other);
+    artifact["artifactType"] = "application/vnd.nydus.image.manifest.v1+json".into();
+    // What the descriptor keeps quiet about, the documents tell.
+    let config = blobs.add_json(media_type::OCI_CONFIG, &config("linux/amd64", &[]));
+    let boot = blobs.add("application/vnd.oci.image.layer.nydus.blob.v1", "BOOT");
+    let lazy = blobs.add_json(media_type::OCI_MANIFEST, &manifest(&config, &[boot]));
+    let chart = blobs.add("application/vnd.cncf.helm.config.v1+json", "{}");
+    let chart = blobs.add_json(media_type::OCI_MANIFEST, &manifest(&chart, &[]));
+    let mut configured = support::config("linux/amd64", &[]);
+    configured["os.features"] = json!(["win32k"]);
+    let configured = blobs.add_json(media_type::OCI_CONFIG, &configured);
+    let configured = blobs.add_json(media_type::OCI_MANIFEST, &manifest(&configured, &[]));
+    let alone = find(&blobs, &configured, "linux/amd64").await;
+    assert_error(alone, ErrorKind::Unsupported, "win32k");
+    for entry in [
+        featured,
+        artifact,
+        on("linux/amd64", lazy),
+        on("linux/amd64", chart),
+        configured,
+    ] {
+        for entries in [
+            [entry.clone(), image.clone()],
+            [image.clone(), entry.clone()],
+        ] {
+            let top = blobs.add_json(media_type::OCI_INDEX, &index(&entries));
+            let found = find(&blobs, &top, "linux/amd64").await.unwrap();
+            let expected = image["digest"].as_str();
+            assert_eq!(
+                found.digest.as_ref().map(Digest::as_str),
+                expected,
+                "{entry}"
+            );
+        }
+        let top = blobs.add_json(media_type::OCI_INDEX, &index(&[entry]));
+        let outcome = find(&blobs, &top, "linux/amd64").await;
+        assert_error(outcome, ErrorKind::Unsupported, "");
+    }
+}

@@ -40,9 +40,9 @@ impl RuntimeConfig {
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "PascalCase", default)]
         struct Process {
-            entrypoint: Option<Vec<String>>,
-            cmd: Option<Vec<String>>,
-            env: Option<Vec<String>>,
+            entrypoint: Option<Vec<Option<String>>>,
+            cmd: Option<Vec<Option<String>>>,
+            env: Option<Vec<Option<String>>>,
             user: Option<String>,
             working_dir: Option<String>,
         }
@@ -51,11 +51,14 @@ impl RuntimeConfig {
                 .with_source(error)
         })?;
         let process = document.config.unwrap_or_default();
+        let list = |list: Option<Vec<Option<String>>>| -> Vec<String> {
+            list.into_iter().flatten().flatten().collect()
+        };
         let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         Ok(Self {
-            entrypoint: process.entrypoint.unwrap_or_default(),
-            cmd: process.cmd.unwrap_or_default(),
-            env: process.env.unwrap_or_default(),
+            entrypoint: list(process.entrypoint),
+            cmd: list(process.cmd),
+            env: list(process.env),
             user: filled(process.user),
             working_dir: filled(process.working_dir),
         })

@@ -8,9 +8,11 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Credential, invalid};
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::null_is_default;
 use crate::small_file;
 
 /// Largest credential file that is read, in bytes.
@@ -32,35 +34,41 @@ pub(super) enum Format {
 }
 
 /// A parsed credential file.
-#[derive(Debug)]
 pub(super) struct AuthFile {
     contents: Contents,
     format: Format,
 }
 
 /// An entry that holds credentials.
-#[derive(Debug)]
 pub(super) struct Entry {
     /// The key it stands under.
     pub(super) key: String,
     pub(super) credential: Credential,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Entries are looked into only when their registry is asked for, so that one that is malformed stops nobody else.
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Contents {
-    auths: BTreeMap<String, RawEntry>,
-    cred_helpers: BTreeMap<String, String>,
-    creds_store: String,
+    #[serde(deserialize_with = "null_is_default")]
+    auths: BTreeMap<String, Value>,
+    #[serde(deserialize_with = "null_is_default")]
+    cred_helpers: BTreeMap<String, Value>,
+    creds_store: Value,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct RawEntry {
+    #[serde(deserialize_with = "null_is_default")]
     auth: String,
+    #[serde(deserialize_with = "null_is_default")]
     username: String,
+    #[serde(deserialize_with = "null_is_default")]
     password: String,
+    #[serde(deserialize_with = "null_is_default")]
     identitytoken: String,
+    #[serde(deserialize_with = "null_is_default")]
     registrytoken: String,
 }
 
@@ -104,21 +112,18 @@ impl AuthFile {
     }
 
     /// The helper configured for `domain` alone.
-    pub(super) fn helper_for(&self, domain: &str) -> Option<&str> {
-        let exact = self.contents.cred_helpers.get(domain);
+    pub(super) fn helper_for(&self, domain: &str) -> Result<Option<&str>> {
+        let exact = self.contents.cred_helpers.get_key_value(domain);
         let found = exact.or_else(|| {
             let mut helpers = self.contents.cred_helpers.iter();
-            helpers
-                .find(|(key, _)| host_key(key) == domain)
-                .map(|(_, name)| name)
-        })?;
-        (!found.is_empty()).then_some(found)
+            helpers.find(|(key, _)| host_key(key) == domain)
+        });
+        found.map_or(Ok(None), |(key, name)| helper_name(key, name))
     }
 
     /// The helper for all registries.
-    pub(super) fn general_helper(&self) -> Option<&str> {
-        let name = self.contents.creds_store.as_str();
-        (!name.is_empty()).then_some(name)
+    pub(super) fn general_helper(&self) -> Result<Option<&str>> {
+        helper_name("credsStore", &self.contents.creds_store)
     }
 
     /// The most specific entry for the repository `name` of `domain` that is not empty.
@@ -136,7 +141,7 @@ impl AuthFile {
             .iter()
             .filter(|(key, _)| host_key(key) == domain);
         for (key, raw) in exact.chain(by_host) {
-            if let Some(credential) = raw.credential(key)? {
+            if let Some(credential) = credential_of(key, raw)? {
                 return Ok(Some(Entry {
                     key: key.clone(),
                     credential,
@@ -145,6 +150,27 @@ impl AuthFile {
         }
         Ok(None)
     }
+}
+
+/// The name of a helper; none where it is `null` or empty.
+fn helper_name<'a>(key: &str, name: &'a Value) -> Result<Option<&'a str>> {
+    match name {
+        Value::Null => Ok(None),
+        Value::String(name) => Ok(Some(name.as_str()).filter(|name| !name.is_empty())),
+        _ => Err(malformed(key, "is not the name of a helper")),
+    }
+}
+
+fn credential_of(key: &str, entry: &Value) -> Result<Option<Credential>> {
+    // The parser's message may quote a secret.
+    Option::<RawEntry>::deserialize(entry)
+        .map_err(|_| malformed(key, "is not an object of texts"))?
+        .unwrap_or_default()
+        .credential(key)
+}
+
+fn malformed(key: &str, what: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("entry {key:?} {what}"))
 }
 
 impl RawEntry {
@@ -156,14 +182,11 @@ impl RawEntry {
             return Ok(Some(Credential::RegistryToken(self.registrytoken.clone())));
         }
         if !self.auth.is_empty() {
-            let malformed = || {
-                let what = "is not the base64 of USER:PASSWORD";
-                Error::new(
-                    ErrorKind::InvalidInput,
-                    format!("auth of entry {key:?} {what}"),
-                )
-            };
-            let decoded = BASE64.decode(self.auth.trim()).map_err(|_| malformed())?;
+            let malformed =
+                || malformed(key, "has an auth that is not the base64 of USER:PASSWORD");
+            // Go passes over line breaks, which encoders put after every 76 characters.
+            let auth: String = self.auth.split_ascii_whitespace().collect();
+            let decoded = BASE64.decode(auth).map_err(|_| malformed())?;
             let text = String::from_utf8(decoded).map_err(|_| malformed())?;
             let (username, password) = text.split_once(':').ok_or_else(malformed)?;
             return Ok(Some(Credential::Basic {

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::{Credential, CredentialPlaces};
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::null_is_default;
 
 /// Most that is read of a helper's answer, in bytes.
 const ANSWER_LIMIT: u64 = 1 << 20;
@@ -36,9 +37,9 @@ pub(super) struct Helper {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Answer {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     username: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     secret: String,
 }
 

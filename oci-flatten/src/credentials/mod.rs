@@ -184,7 +184,7 @@ async fn search(
     domain: &str,
     name: &str,
 ) -> Result<(Option<Credential>, String)> {
-    if let Some(helper) = file.helper_for(domain) {
+    if let Some(helper) = file.helper_for(domain)? {
         let found = Helper::find(helper, places)?.ask(domain).await?;
         let outcome = if found.is_some() {
             "asked"
@@ -205,8 +205,10 @@ async fn ask_general_helper(
     file: &AuthFile,
     domain: &str,
 ) -> (Option<Credential>, String) {
-    let Some(name) = file.general_helper() else {
-        return (None, format!("no entry for {domain}"));
+    let name = match file.general_helper() {
+        Ok(Some(name)) => name,
+        Ok(None) => return (None, format!("no entry for {domain}")),
+        Err(error) => return (None, error.to_string()),
     };
     let answer = match Helper::find(name, places) {
         Ok(helper) => helper.ask(domain).await,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::digest::Digest;
+use crate::json::{list, null_is_default};
 use crate::media_type::{MediaKind, MediaType};
 use crate::platform::Platform;
 
@@ -14,16 +15,19 @@ use crate::platform::Platform;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// The type.
+    /// The type; empty where none is given.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub media_type: MediaType,
     /// The digest of the bytes.
     pub digest: Digest,
     /// The count of the bytes.
     pub size: u64,
     #[serde(default)]
+    artifact_type: Option<MediaType>,
+    #[serde(default)]
     platform: Option<PlatformFields>,
     #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, Option<String>>>,
 }
 
 impl Descriptor {
@@ -34,6 +38,7 @@ impl Descriptor {
             media_type,
             digest,
             size,
+            artifact_type: None,
             platform: None,
             annotations: None,
         }
@@ -50,7 +55,7 @@ impl Descriptor {
     /// The annotation called `key`.
     #[must_use]
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.as_ref()?.get(key).map(String::as_str)
+        self.annotations.as_ref()?.get(key)?.as_deref()
     }
 
     /// Whether it stands for something that is said about an image, and never for an image:
@@ -63,6 +68,23 @@ impl Descriptor {
                 .is_some_and(|platform| platform.is_unknown())
     }
 
+    /// The type of the artifact that it stands for; `None` when it may stand for an image.
+    #[must_use]
+    pub fn artifact_type(&self) -> Option<&MediaType> {
+        self.artifact_type
+            .as_ref()
+            .filter(|artifact_type| artifact_type.is_of_artifact())
+    }
+
+    /// Features that the operating system must have for the image to run (`os.features`).
+    #[must_use]
+    pub fn os_features(&self) -> &[String] {
+        self.platform
+            .as_ref()
+            .map(|platform| &*platform.os_features)
+            .unwrap_or_default()
+    }
+
     /// Whether it is a layer that its publisher may keep elsewhere.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
@@ -73,12 +95,14 @@ impl Descriptor {
 /// A platform as an index writes it: any field may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 struct PlatformFields {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     os: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     architecture: String,
     #[serde(default)]
     variant: Option<String>,
+    #[serde(rename = "os.features", default, deserialize_with = "list")]
+    os_features: Vec<String>,
 }
 
 impl PlatformFields {

@@ -1,4 +1,4 @@
-//! The three documents, parsed: index, manifest, config.
+//! The documents that lead to an image, parsed: index and manifest.
 //!
 //! What a document is follows from its fields, and its media types must agree: one that could be read
 //! both as an image and as an index is refused
@@ -8,11 +8,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::descriptor::Descriptor;
-use crate::digest::Digest;
-use crate::entry::Timestamp;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::media_type::{MediaKind, MediaType, OCI_INDEX, OCI_MANIFEST};
-use crate::platform::Platform;
 
 /// An index or a manifest.
 #[derive(Debug)]
@@ -27,9 +24,10 @@ pub(crate) struct Index {
     pub(crate) manifests: Vec<Descriptor>,
 }
 
-/// An image manifest whose config and layers have types that can be flattened.
+/// An image manifest whose layers have types that can be flattened.
 #[derive(Debug)]
 pub(crate) struct Manifest {
+    /// Old versions of Docker give it any media type; what it is, its content tells.
     pub(crate) config: Descriptor,
     pub(crate) layers: Vec<Descriptor>,
 }
@@ -118,6 +116,14 @@ impl ImageDocument {
     }
 }
 
+/// Whether `bytes` are an image manifest or an index at all. One of a kind that is not supported is one.
+pub(crate) fn check_manifest(bytes: &[u8], declared: &MediaType) -> Result<()> {
+    match ImageDocument::parse(bytes, declared) {
+        Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn neither(document: &AnyDocument, declared: &MediaType) -> Error {
     if document.blobs.is_some() || document.artifact_type.is_some() {
         let artifact = document.artifact_type.as_ref().unwrap_or(declared);
@@ -167,8 +173,11 @@ impl Manifest {
         layers: Vec<Descriptor>,
         artifact_type: Option<&MediaType>,
     ) -> Result<Self> {
-        if config.media_type.kind() != MediaKind::Config {
-            return Err(not_an_image(artifact_type.unwrap_or(&config.media_type)));
+        let is_named = config.media_type.kind() == MediaKind::Config;
+        if let Some(artifact_type) = artifact_type.filter(|_| !is_named)
+            && artifact_type.is_of_artifact()
+        {
+            return Err(not_an_image(artifact_type));
         }
         let count = layers.len();
         for (index, layer) in layers.iter().enumerate() {
@@ -179,6 +188,7 @@ impl Manifest {
                     return Err(unsupported(what));
                 }
                 MediaKind::Layer(_) => {}
+                _ if !is_named => return Err(not_an_image(&config.media_type)),
                 _ => {
                     let what = format!("{place} is not a filesystem layer ({})", layer.media_type);
                     return Err(unsupported(what));
@@ -189,78 +199,41 @@ impl Manifest {
     }
 }
 
-/// What is needed of an image's config.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Config {
-    #[serde(default)]
-    os: String,
-    #[serde(default)]
-    architecture: String,
-    #[serde(default)]
-    variant: Option<String>,
-    #[serde(default)]
-    created: Option<String>,
-    #[serde(default)]
-    rootfs: Option<RootfsFields>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RootfsFields {
-    #[serde(default)]
-    diff_ids: Option<Vec<Digest>>,
-}
-
-impl Config {
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
-        parse_object(bytes, "config")
-    }
-
-    /// The platform; `None` when the config names neither an operating system nor an architecture.
-    pub(crate) fn platform(&self) -> Option<Platform> {
-        let platform = Platform::new(&self.os, &self.architecture, self.variant.as_deref());
-        (!platform.is_unknown()).then_some(platform)
-    }
-
-    pub(crate) fn diff_ids(&self) -> &[Digest] {
-        self.rootfs
-            .as_ref()
-            .and_then(|rootfs| rootfs.diff_ids.as_deref())
-            .unwrap_or_default()
-    }
-
-    /// The time of `created`; the zero time of Go (year 1) and all before 1970 mean that it is not known.
-    pub(crate) fn created(&self) -> Option<Timestamp> {
-        let time: jiff::Timestamp = self.created.as_deref()?.parse().ok()?;
-        let nanoseconds = u32::try_from(time.subsec_nanosecond()).ok()?;
-        let seconds = time.as_second();
-        (seconds >= 0).then_some(Timestamp {
-            seconds,
-            nanoseconds,
-        })
-    }
-}
-
 /// Parses a JSON object; a list of its values in order, which serde would take as well, is none.
-fn parse_object<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T> {
+pub(super) fn parse_object<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(malformed(format!(
             "{what} does not parse: it is no JSON object"
         )));
     }
-    serde_json::from_slice(bytes)
-        .map_err(|error| malformed(format!("{what} does not parse")).with_source(error))
+    let failed = |at: &str, error: serde_json::Error| {
+        malformed(format!("{what} does not parse{at}")).with_source(error)
+    };
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path();
+        let at = match path.iter().next() {
+            None => String::new(),
+            Some(_) => format!(" at {}", excerpt(&path.to_string())),
+        };
+        failed(&at, error.into_inner())
+    })?;
+    reader.end().map_err(|error| failed("", error))?;
+    Ok(value)
 }
 
-fn not_an_image(artifact_type: &MediaType) -> Error {
-    unsupported(format!(
-        "this is an artifact, not an image: {artifact_type}"
-    ))
+pub(super) fn not_an_image(artifact_type: &MediaType) -> Error {
+    let shown: &dyn std::fmt::Display = match artifact_type.as_str() {
+        "" => &"its configuration has no media type",
+        _ => artifact_type,
+    };
+    unsupported(format!("this is an artifact, not an image: {shown}"))
 }
 
 fn malformed(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Malformed, message)
 }
 
-fn unsupported(message: impl Into<String>) -> Error {
+pub(super) fn unsupported(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unsupported, message)
 }

@@ -3,14 +3,20 @@
 //! [`resolve`] walks from a document to the one image that fits a platform, reading further
 //! documents through [`Documents`]; every one is bounded and checked against its descriptor.
 
+mod config;
 mod descriptor;
 mod document;
 mod resolve;
+mod select;
 
+pub(crate) use config::Config;
 pub use descriptor::Descriptor;
-pub(crate) use document::{Config, Index, media_type_of};
+pub(crate) use document::{Index, media_type_of};
+#[cfg(feature = "registry")]
+pub(crate) use document::check_manifest;
 pub use resolve::{Document, Documents, resolve};
-pub(crate) use resolve::{Loaded, fetch, load, select};
+pub(crate) use resolve::{Loaded, fetch, load};
+pub(crate) use select::{Fit, select_each};
 
 use crate::apply::TarRole;
 use crate::digest::Digest;

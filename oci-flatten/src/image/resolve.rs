@@ -9,12 +9,14 @@
 
 use std::future::Future;
 
+use super::config::Config;
 use super::descriptor::Descriptor;
-use super::document::{Config, ImageDocument, Index, Manifest};
+use super::document::{ImageDocument, Manifest, not_an_image};
+use super::select::{needs_features, select};
 use super::{Image, Layer};
 use crate::apply::TarRole;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result, excerpts};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{LimitExceeded, Limits};
 use crate::media_type::MediaKind;
 use crate::platform::Platform;
@@ -63,12 +65,14 @@ pub async fn resolve(
     )?;
     match ImageDocument::parse(&top.bytes, &top.descriptor.media_type)? {
         ImageDocument::Index(index) => {
-            let (loaded, platform) = select(documents, index, platform, limits).await?;
-            loaded.into_image(reference, platform)
+            let fit = select(documents, index, platform, limits).await?;
+            fit.loaded.into_image(reference, fit.platform)
         }
         ImageDocument::Manifest(manifest) => {
             let loaded = with_config(documents, top, manifest, limits).await?;
+            let features = loaded.config.os_features();
             match loaded.config.platform() {
+                _ if !features.is_empty() => Err(needs_features(loaded.digest(), features)),
                 Some(found) if platform.distance(&found).is_none() => Err(Error::new(
                     ErrorKind::NotFound,
                     format!("no image for {platform}; this one is for {found}"),
@@ -84,10 +88,15 @@ pub(crate) struct Loaded {
     document: Document,
     manifest: Manifest,
     config_bytes: Vec<u8>,
-    config: Config,
+    pub(super) config: Config,
 }
 
 impl Loaded {
+    /// The digest of the manifest.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.document.descriptor.digest
+    }
+
     pub(crate) fn config_digest(&self) -> &Digest {
         &self.manifest.config.digest
     }
@@ -126,54 +135,6 @@ impl Loaded {
     }
 }
 
-/// Chooses the entry of `index`, or of an index within it, that fits `wanted` best.
-pub(crate) async fn select(
-    documents: &impl Documents,
-    index: Index,
-    wanted: &Platform,
-    limits: &Limits,
-) -> Result<(Loaded, Platform)> {
-    let mut walk = Walk {
-        wanted,
-        limits,
-        best: None,
-        unlabelled: Vec::new(),
-        seen: Seen::default(),
-    };
-    walk.through(documents, index).await?;
-    let Walk {
-        best,
-        unlabelled,
-        mut seen,
-        ..
-    } = walk;
-    if let Some((_, descriptor, platform)) = best {
-        return Ok((load(documents, &descriptor, limits).await?, platform));
-    }
-    let mut best: Option<(u32, Loaded, Platform)> = None;
-    for descriptor in unlabelled {
-        let loaded = match load(documents, &descriptor, limits).await {
-            Ok(loaded) => loaded,
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                seen.refused.push(error);
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        let platform = loaded.config.platform().unwrap_or_else(|| wanted.clone());
-        match wanted.distance(&platform) {
-            Some(distance) if best.as_ref().is_none_or(|(least, ..)| distance < *least) => {
-                best = Some((distance, loaded, platform));
-            }
-            _ => seen.offer(platform),
-        }
-    }
-    match best {
-        Some((_, loaded, platform)) => Ok((loaded, platform)),
-        None => Err(seen.into_error(wanted)),
-    }
-}
-
 /// Reads a manifest and its config.
 pub(crate) async fn load(
     documents: &impl Documents,
@@ -206,129 +167,20 @@ async fn with_config(
     limits: &Limits,
 ) -> Result<Loaded> {
     let config_bytes = fetch(documents, &manifest.config, "config", limits.config_bytes).await?;
-    let config = Config::parse(&config_bytes)?;
+    let config = match manifest.config.media_type.kind() {
+        MediaKind::Config => Config::parse(&config_bytes)?,
+        // What no media type says, the document does: an artifact's has no layers.
+        _ => Config::parse(&config_bytes)
+            .ok()
+            .filter(Config::describes_layers)
+            .ok_or_else(|| not_an_image(&manifest.config.media_type))?,
+    };
     Ok(Loaded {
         document,
         manifest,
         config_bytes,
         config,
     })
-}
-
-/// The walk over an index and the indexes in it.
-struct Walk<'a> {
-    wanted: &'a Platform,
-    limits: &'a Limits,
-    best: Option<(u32, Descriptor, Platform)>,
-    unlabelled: Vec<Descriptor>,
-    seen: Seen,
-}
-
-impl Walk<'_> {
-    async fn through(&mut self, documents: &impl Documents, index: Index) -> Result<()> {
-        let mut count = 0;
-        let mut pending: Vec<(Descriptor, usize)> = Vec::new();
-        let mut found = Some((index, 1));
-        loop {
-            if let Some((index, depth)) = found.take() {
-                count += index.manifests.len();
-                let (entries, levels) = (self.limits.index_entries, self.limits.index_depth);
-                check_limit("index", count as u64, "descriptors", entries as u64)?;
-                check_limit("nesting of indexes", depth as u64, "levels", levels as u64)?;
-                pending.extend(
-                    index
-                        .manifests
-                        .into_iter()
-                        .rev()
-                        .map(|entry| (entry, depth)),
-                );
-            }
-            let Some((entry, depth)) = pending.pop() else {
-                return Ok(());
-            };
-            if self.takes(&entry) {
-                let bytes = fetch(documents, &entry, "index", self.limits.manifest_bytes).await?;
-                match ImageDocument::parse(&bytes, &entry.media_type)? {
-                    ImageDocument::Index(index) => found = Some((index, depth + 1)),
-                    ImageDocument::Manifest(_) => {
-                        let what = format!(
-                            "document is an image where an index is due: {}",
-                            entry.digest
-                        );
-                        return Err(Error::new(ErrorKind::Malformed, what));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes note of one entry; whether it is an index to walk through.
-    fn takes(&mut self, entry: &Descriptor) -> bool {
-        if entry.is_attestation() {
-            return false;
-        }
-        let platform = entry.platform();
-        let distance = platform
-            .as_ref()
-            .map(|platform| self.wanted.distance(platform));
-        match (entry.media_type.kind(), platform, distance) {
-            (MediaKind::Index | MediaKind::Manifest, Some(platform), Some(None)) => {
-                self.seen.offer(platform);
-                false
-            }
-            (MediaKind::Index, ..) => true,
-            (MediaKind::Manifest, Some(platform), Some(Some(distance))) => {
-                if self
-                    .best
-                    .as_ref()
-                    .is_none_or(|(least, ..)| distance < *least)
-                {
-                    self.best = Some((distance, entry.clone(), platform));
-                }
-                false
-            }
-            (MediaKind::Manifest, ..) => {
-                self.unlabelled.push(entry.clone());
-                false
-            }
-            _ => {
-                let what = format!("index entry is no image: {}", entry.media_type);
-                self.seen
-                    .refused
-                    .push(Error::new(ErrorKind::Unsupported, what));
-                false
-            }
-        }
-    }
-}
-
-/// What did not fit, for the error that says so.
-#[derive(Default)]
-struct Seen {
-    offered: Vec<Platform>,
-    refused: Vec<Error>,
-}
-
-impl Seen {
-    fn offer(&mut self, platform: Platform) {
-        if !self.offered.contains(&platform) {
-            self.offered.push(platform);
-        }
-    }
-
-    fn into_error(mut self, wanted: &Platform) -> Error {
-        if self.offered.is_empty() {
-            return match self.refused.is_empty() {
-                true => Error::new(ErrorKind::NotFound, "index lists no image"),
-                false => self.refused.swap_remove(0),
-            };
-        }
-        let list = excerpts(self.offered.iter().map(Platform::to_string));
-        Error::new(
-            ErrorKind::NotFound,
-            format!("no image for {wanted}; there is: {list}"),
-        )
-    }
 }
 
 /// Reads a document, bounded, and checks it against its descriptor.
@@ -362,7 +214,12 @@ fn mismatch(
     Error::new(ErrorKind::Integrity, message)
 }
 
-fn check_limit(what: &'static str, value: u64, unit: &'static str, limit: u64) -> Result<()> {
+pub(super) fn check_limit(
+    what: &'static str,
+    value: u64,
+    unit: &'static str,
+    limit: u64,
+) -> Result<()> {
     LimitExceeded::check(what, value, unit, limit)
         .map_err(|error| Error::new(ErrorKind::LimitExceeded, error.to_string()))
 }

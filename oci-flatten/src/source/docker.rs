@@ -13,7 +13,8 @@ use crate::apply::TarRole;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, excerpt, excerpts};
 use crate::image::{self, Config, Image, Index, Layer, Loaded};
-use crate::limits::Limits;
+use crate::json::list;
+use crate::limits::{LimitExceeded, Limits};
 use crate::media_type::MediaKind;
 use crate::platform::Platform;
 use crate::reference::Reference;
@@ -25,24 +26,16 @@ const MANIFEST: &str = "manifest.json";
 #[serde(rename_all = "PascalCase")]
 struct Item {
     config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    #[serde(default)]
-    layers: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "list")]
+    repo_tags: Vec<String>,
+    #[serde(default, deserialize_with = "list")]
+    layers: Vec<String>,
 }
 
 impl Item {
-    fn tags(&self) -> &[String] {
-        self.repo_tags.as_deref().unwrap_or_default()
-    }
-
-    fn layers(&self) -> &[String] {
-        self.layers.as_deref().unwrap_or_default()
-    }
-
     /// Whether `wanted` names it, written out or the short way.
     fn is_called(&self, wanted: &str) -> bool {
-        self.tags().iter().any(|tag| {
+        self.repo_tags.iter().any(|tag| {
             tag == wanted
                 || Reference::parse(tag).is_ok_and(|tag| Reference::parse(wanted) == Ok(tag))
         })
@@ -114,29 +107,20 @@ async fn find(
 
 /// The items that `choice` names, or the only image there is.
 fn matching(items: Vec<Item>, choice: Option<&str>) -> Result<Vec<Item>> {
-    let list = |items: &[Item]| match excerpts(items.iter().flat_map(Item::tags)) {
+    let tags = |items: &[Item]| match excerpts(items.iter().flat_map(|item| &item.repo_tags)) {
         none if none.is_empty() => "no image has a name".to_string(),
         tags => format!("there is: {tags}"),
     };
     let Some(wanted) = choice else {
-        let first = items.first().map(|item| item.tags().to_vec());
-        return match first {
-            None => Err(Error::new(ErrorKind::NotFound, "archive has no image")),
-            // One name for several images: the platforms of one.
-            Some(tags) if items.iter().all(|item| item.tags() == tags) && !tags.is_empty() => {
-                Ok(items)
-            }
-            Some(_) if items.len() == 1 => Ok(items),
-            Some(_) => {
-                let message = format!("several images; one must be chosen: {}", list(&items));
-                Err(Error::new(ErrorKind::InvalidInput, message))
-            }
+        return match items.is_empty() {
+            true => Err(Error::new(ErrorKind::NotFound, "archive has no image")),
+            false => Ok(items),
         };
     };
     let (named, others): (Vec<_>, Vec<_>) =
         items.into_iter().partition(|item| item.is_called(wanted));
     if named.is_empty() {
-        let message = format!("no image called {}; {}", excerpt(wanted), list(&others));
+        let message = format!("no image called {}; {}", excerpt(wanted), tags(&others));
         return Err(Error::new(ErrorKind::NotFound, message));
     }
     Ok(named)
@@ -150,14 +134,53 @@ struct Chosen {
     platform: Platform,
 }
 
+/// The one image among `candidates` that fits the platform: items of one name whose platforms are not equally near are
+/// the platforms of one image.
 async fn for_platform(
     files: &Files,
     candidates: Vec<Item>,
     options: &OpenOptions,
 ) -> Result<Chosen> {
-    let wanted = &options.platform;
-    let (mut best, mut offered): (Option<(u32, Chosen)>, Vec<String>) = (None, Vec::new());
+    let (wanted, limits) = (&options.platform, &options.limits);
+    let count = candidates.len() as u64;
+    LimitExceeded::check(MANIFEST, count, "images", limits.index_entries as u64)
+        .map_err(|error| Error::new(ErrorKind::LimitExceeded, error.to_string()))?;
+    let (mut fits, mut offered): (Vec<(u32, Chosen)>, Vec<String>) = (Vec::new(), Vec::new());
     for item in candidates {
+        let chosen = Chosen::read(files, item, options).await?;
+        match wanted.distance(&chosen.platform) {
+            Some(distance) => fits.push((distance, chosen)),
+            None => offered.push(chosen.platform.to_string()),
+        }
+    }
+    let ambiguous = fits.iter().enumerate().any(|(index, (distance, fit))| {
+        fits[..index].iter().any(|(earlier, other)| {
+            other.config_bytes != fit.config_bytes
+                && (earlier == distance || other.item.repo_tags != fit.item.repo_tags)
+        })
+    });
+    if ambiguous {
+        let list = fits
+            .iter()
+            .map(|(_, fit)| match fit.item.repo_tags.first() {
+                Some(tag) => tag,
+                None => &fit.item.config,
+            });
+        let message = format!(
+            "several images fit; choose one by its tag: {}",
+            excerpts(list)
+        );
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    let nearest = fits.into_iter().min_by_key(|(distance, _)| *distance);
+    nearest.map(|(_, chosen)| chosen).ok_or_else(|| {
+        let message = format!("no image for {wanted}; there is: {}", excerpts(offered));
+        Error::new(ErrorKind::NotFound, message)
+    })
+}
+
+impl Chosen {
+    async fn read(files: &Files, item: Item, options: &OpenOptions) -> Result<Self> {
         let limit = options.limits.config_bytes;
         let config_bytes = files.read_small(&item.config, limit).await?;
         if let Some(expected) = digest_in(&item.config) {
@@ -168,31 +191,17 @@ async fn for_platform(
             }
         }
         let config = Config::parse(&config_bytes)?;
-        let platform = config.platform().unwrap_or_else(|| wanted.clone());
-        match wanted.distance(&platform) {
-            Some(distance) if best.as_ref().is_none_or(|(least, _)| distance < *least) => {
-                best = Some((
-                    distance,
-                    Chosen {
-                        item,
-                        config_bytes,
-                        config,
-                        platform,
-                    },
-                ));
-            }
-            _ => offered.push(platform.to_string()),
-        }
+        let platform = config.platform();
+        Ok(Self {
+            item,
+            config_bytes,
+            config,
+            platform: platform.unwrap_or_else(|| options.platform.clone()),
+        })
     }
-    best.map(|(_, chosen)| chosen).ok_or_else(|| {
-        let message = format!("no image for {wanted}; there is: {}", excerpts(offered));
-        Error::new(ErrorKind::NotFound, message)
-    })
-}
 
-impl Chosen {
     async fn into_image(self, files: &Files, reference: &str) -> Result<Found> {
-        let (members, diff_ids) = (self.item.layers(), self.config.diff_ids());
+        let (members, diff_ids) = (&self.item.layers, self.config.diff_ids());
         if members.len() != diff_ids.len() {
             let (layers, ids) = (members.len(), diff_ids.len());
             let message = format!("{MANIFEST} lists {layers} layers, the config {ids} diff_ids");
@@ -219,7 +228,7 @@ impl Chosen {
             layers,
             config: self.config_bytes,
         };
-        Ok(Found::Members(image, self.item.layers.unwrap_or_default()))
+        Ok(Found::Members(image, self.item.layers))
     }
 }
 

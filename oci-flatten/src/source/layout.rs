@@ -11,7 +11,7 @@ use super::file::{self, FileReader};
 use super::{Blob, BoxFuture, ImageChoice, OpenOptions, Source};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, excerpt, excerpts};
-use crate::image::{self, Descriptor, Document, Documents, Image, Index};
+use crate::image::{self, Descriptor, Document, Documents, Fit, Image, Index};
 use crate::limits::Limits;
 use crate::media_type::{MediaKind, MediaType};
 
@@ -143,8 +143,8 @@ async fn find(
     options: &OpenOptions,
 ) -> Result<Image> {
     let index = read_index(files, &options.limits).await?;
-    let chosen = match choice {
-        ImageChoice::Only => only(index)?,
+    let entries = match choice {
+        ImageChoice::Only => index.manifests,
         ImageChoice::Tag(tag) => tagged(index, tag)?,
         ImageChoice::Digest(digest) => {
             let document = by_digest(files, &index, digest, &options.limits).await?;
@@ -158,9 +158,10 @@ async fn find(
             .await;
         }
     };
-    let (loaded, platform) =
-        image::select(files, chosen, &options.platform, &options.limits).await?;
-    loaded.into_image(reference, platform)
+    let entries = images_among(entries);
+    let fits = image::select_each(files, entries, &options.platform, &options.limits).await?;
+    let fit = only(fits)?;
+    fit.loaded.into_image(reference, fit.platform)
 }
 
 /// Reads the layout's `index.json`.
@@ -175,41 +176,61 @@ pub(super) async fn read_index(files: &Files, limits: &Limits) -> Result<Index> 
     Index::parse(&bytes).map_err(|error| error.context(INDEX))
 }
 
-/// All entries when they can only be one image, perhaps for several platforms.
-fn only(index: Index) -> Result<Index> {
-    let names = names(&index);
-    if names.len() > 1 {
-        let message = format!(
-            "several images; one must be chosen by its tag: {}",
-            excerpts(&names)
-        );
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
-    let unlabelled: BTreeSet<&Digest> = index
-        .manifests
-        .iter()
-        .filter(|entry| entry.platform().is_none() && !entry.is_attestation())
-        .map(|entry| &entry.digest)
-        .collect();
-    if unlabelled.len() > 1 {
-        let names = unlabelled.iter().map(|digest| digest.as_str());
-        let message = format!(
-            "several images; one must be chosen by @DIGEST: {}",
-            excerpts(names)
-        );
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
-    Ok(index)
+/// Each digest once. What only says something about an image, such as a signature under the tag that its digest
+/// makes, is left out unless there is nothing else.
+fn images_among(entries: Vec<Descriptor>) -> Vec<Descriptor> {
+    let mut seen = BTreeSet::new();
+    let (about, images): (Vec<_>, Vec<_>) = entries
+        .into_iter()
+        .filter(|entry| seen.insert(entry.digest.clone()))
+        .partition(|entry| names_of(entry).any(is_referrers_tag));
+    if images.is_empty() { about } else { images }
 }
 
-fn tagged(mut index: Index, tag: &str) -> Result<Index> {
-    let is = |entry: &Descriptor| {
-        [REF_NAME, CONTAINERD_NAME]
-            .into_iter()
-            .any(|key| entry.annotation(key) == Some(tag))
-    };
+/// `ALGORITHM-HEX`, perhaps with `.sig` or another suffix: the
+/// [referrers tag](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema) of an
+/// image, and what cosign made of it.
+fn is_referrers_tag(name: &str) -> bool {
+    let (stem, _) = name.split_once('.').unwrap_or((name, ""));
+    stem.replacen('-', ":", 1).parse::<Digest>().is_ok()
+}
+
+/// The one image that fits, or one of several platforms of it: entries of one name, or of none, whose platforms are
+/// not equally near.
+fn only(fits: Vec<(Descriptor, Fit)>) -> Result<Fit> {
+    let name = |entry: &Descriptor| names_of(entry).next().map(str::to_owned);
+    let ambiguous = fits.iter().enumerate().any(|(index, (entry, fit))| {
+        fits[..index].iter().any(|(other, earlier)| {
+            earlier.loaded.digest() != fit.loaded.digest()
+                && (earlier.distance == fit.distance || name(other) != name(entry))
+        })
+    });
+    if ambiguous {
+        let list = fits.iter().map(|(entry, _)| match names_of(entry).last() {
+            Some(name) => format!("{name} (@{})", entry.digest),
+            None => format!("@{}", entry.digest),
+        });
+        let message = format!(
+            "several images fit; choose one by its tag or its digest: {}",
+            excerpts(list)
+        );
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    let nearest = fits.into_iter().min_by_key(|(_, fit)| fit.distance);
+    nearest
+        .map(|(_, fit)| fit)
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, "index lists no image"))
+}
+
+fn tagged(mut index: Index, tag: &str) -> Result<Vec<Descriptor>> {
+    let is = |entry: &Descriptor| names_of(entry).any(|name| name == tag);
     if !index.manifests.iter().any(is) {
-        let names = names(&index);
+        let names: BTreeSet<&str> = index
+            .manifests
+            .iter()
+            .filter(|entry| !entry.is_attestation())
+            .filter_map(|entry| entry.annotation(REF_NAME))
+            .collect();
         let there_is = match names.is_empty() {
             true => "no image has one".into(),
             false => format!("there is: {}", excerpts(&names)),
@@ -218,17 +239,14 @@ fn tagged(mut index: Index, tag: &str) -> Result<Index> {
         return Err(Error::new(ErrorKind::NotFound, message));
     }
     index.manifests.retain(is);
-    Ok(index)
+    Ok(index.manifests)
 }
 
-fn names(index: &Index) -> BTreeSet<&str> {
-    let images = index
-        .manifests
-        .iter()
-        .filter(|entry| !entry.is_attestation());
-    images
-        .filter_map(|entry| entry.annotation(REF_NAME))
-        .collect()
+/// The names of an entry, the fullest last.
+fn names_of(entry: &Descriptor) -> impl Iterator<Item = &str> {
+    [REF_NAME, CONTAINERD_NAME]
+        .into_iter()
+        .filter_map(|key| entry.annotation(key))
 }
 
 /// A manifest or index of the layout, named in `index.json` or not.

@@ -102,19 +102,28 @@ async fn several_images_must_be_told_apart() {
     let (_directory, name) = archive(&files(&[item("one"), item("two")]));
     let source = open(&format!("{name}:two:v1")).await.unwrap();
     assert_eq!(flatten(source).await.unwrap().listing, ["two=2 mtime=1"]);
-    let several = "several images; one must be chosen: there is: one:v1, two:v1";
+    let several = "several images fit; choose one by its tag: one:v1, two:v1";
     assert_error(open(&name).await, ErrorKind::InvalidInput, several);
 
     let mut nameless = item("one");
     nameless["RepoTags"] = Value::Null;
     let (_directory, name) = archive(&files(std::slice::from_ref(&nameless)));
     assert!(open(&name).await.is_ok(), "one image needs no name");
-    let (_directory, name) = archive(&files(&[nameless.clone(), nameless]));
-    assert_error(
-        open(&name).await,
-        ErrorKind::InvalidInput,
-        "no image has a name",
-    );
+    let (_directory, name) = archive(&files(&[nameless.clone(), nameless.clone()]));
+    assert!(open(&name).await.is_ok(), "one image, listed twice");
+    let mut other = item("two");
+    other["RepoTags"] = Value::Null;
+    let (_directory, name) = archive(&files(&[nameless, other]));
+    let several = "several images fit; choose one by its tag: one.json, two.json";
+    assert_error(open(&name).await, ErrorKind::InvalidInput, several);
+    // Two of one name are no better.
+    let mut double = item("two");
+    double["RepoTags"] = json!(["one:v1"]);
+    let (_directory, name) = archive(&files(&[item("one"), double]));
+    for choice in ["", ":one:v1"] {
+        let source = open(&format!("{name}{choice}")).await;
+        assert_error(source, ErrorKind::InvalidInput, "several images fit");
+    }
     let (_directory, name) = archive(&files(&[]));
     assert_error(
         open(&name).await,
@@ -248,7 +257,7 @@ async fn contradictions_are_refused() {
         (
             item("a.tar", &["a.tar"]),
             ErrorKind::Malformed,
-            "config does not parse",
+            "image configuration does not parse",
         ),
         (
             "{}".into(),

@@ -63,8 +63,13 @@ async fn one_of_several_is_chosen_by_tag_or_digest() {
         ErrorKind::NotFound,
         there_is,
     );
-    let several = "several images; one must be chosen by its tag: reg.example/x:v2, v1";
-    assert_error(open(&name).await, ErrorKind::InvalidInput, several);
+    for several in [
+        "several images fit",
+        "v1 (@sha256:",
+        "reg.example/x:v2 (@sha256:",
+    ] {
+        assert_error(open(&name).await, ErrorKind::InvalidInput, several);
+    }
     let missing = format!("{name}@sha256:{}", "0".repeat(64));
     assert_error(
         open(&missing).await,
@@ -76,7 +81,7 @@ async fn one_of_several_is_chosen_by_tag_or_digest() {
     assert_error(
         open(&name).await,
         ErrorKind::InvalidInput,
-        "chosen by @DIGEST: sha256:",
+        "several images fit; choose one by its tag or its digest: @sha256:",
     );
 }
 
@@ -199,4 +204,129 @@ async fn a_missing_or_changed_blob_names_its_layer() {
     std::fs::remove_file(&path).unwrap();
     assert_failed(flatten(source.clone()).await, ErrorKind::NotFound, &place);
     assert_failed(flatten(source).await, ErrorKind::NotFound, "foreign layer");
+}
+
+/// Which of the entries of a layout is taken when nothing or a tag is asked for.
+#[tokio::test]
+async fn two_images_that_both_fit_are_never_chosen_between() {
+    const CONTAINERD_NAME: &str = "io.containerd.image.name";
+    let mut blobs = Blobs::default();
+    let one = blobs.image("linux/amd64", &[layer("one", "")]);
+    let two = blobs.image("linux/amd64", &[layer("two", "")]);
+    let arm = blobs.image("linux/arm64", &[layer("arm", "")]);
+    let index_of = |blobs: &mut Blobs, image: &Value| {
+        let entry = on("linux/amd64", image.clone());
+        blobs.add_json(media_type::OCI_INDEX, &index(&[entry]))
+    };
+    let (first, second) = (index_of(&mut blobs, &one), index_of(&mut blobs, &two));
+    let called = |name: &str, image: &Value| {
+        let image = tagged("latest", on("linux/amd64", image.clone()));
+        crate::support::noted(CONTAINERD_NAME, name, image)
+    };
+    let empty = blobs.add("application/vnd.oci.empty.v1+json", "{}");
+    let mut referrer = crate::support::manifest(&empty, &[]);
+    referrer["artifactType"] = "application/spdx+json".into();
+    let referrer = blobs.add_json(media_type::OCI_MANIFEST, &referrer);
+    let mut typed = on("linux/amd64", two.clone());
+    typed["artifactType"] = "application/vnd.example".into();
+    let mut featured = on("linux/amd64", two.clone());
+    featured["platform"]["os.features"] = serde_json::json!(["nydus.remoteimage.v1"]);
+    let signature = format!("{}.sig", one["digest"].as_str().unwrap().replace(':', "-"));
+    for (case, entries, tag, chosen) in [
+        (
+            "two names",
+            vec![called("aaa", &one), called("bbb", &two)],
+            "",
+            None,
+        ),
+        (
+            "two names of one tag",
+            vec![called("aaa", &one), called("bbb", &two)],
+            ":latest",
+            None,
+        ),
+        (
+            "full name",
+            vec![called("aaa", &one), called("bbb", &two)],
+            ":bbb",
+            Some("two"),
+        ),
+        (
+            "one tag twice",
+            vec![tagged("v1", one.clone()), tagged("v1", two.clone())],
+            ":v1",
+            None,
+        ),
+        (
+            "labelled and not",
+            vec![one.clone(), on("linux/amd64", two.clone())],
+            "",
+            None,
+        ),
+        ("two indexes", vec![first.clone(), second], "", None),
+        (
+            "index and its image",
+            vec![first, one.clone()],
+            "",
+            Some("one"),
+        ),
+        (
+            "one digest, two tags",
+            vec![tagged("v1", one.clone()), tagged("v2", one.clone())],
+            "",
+            Some("one"),
+        ),
+        (
+            "other platform",
+            vec![arm.clone(), one.clone()],
+            "",
+            Some("one"),
+        ),
+        (
+            "other platform by name",
+            vec![tagged("a", arm), tagged("b", one.clone())],
+            "",
+            Some("one"),
+        ),
+        (
+            "referrer",
+            vec![referrer.clone(), tagged("v1", one.clone())],
+            "",
+            Some("one"),
+        ),
+        (
+            "artifact type",
+            vec![typed.clone(), one.clone()],
+            "",
+            Some("one"),
+        ),
+        (
+            "features",
+            vec![featured.clone(), one.clone()],
+            "",
+            Some("one"),
+        ),
+        (
+            "signature",
+            vec![tagged(&signature, two.clone()), tagged("v1", one.clone())],
+            "",
+            Some("one"),
+        ),
+    ] {
+        for entries in [entries.clone(), entries.into_iter().rev().collect()] {
+            let (_directory, name) = layout(&blobs, &entries);
+            let source = open(&format!("{name}{tag}")).await;
+            let Some(chosen) = chosen else {
+                assert_error(source, ErrorKind::InvalidInput, "several images fit");
+                continue;
+            };
+            let source = source.unwrap_or_else(|error| panic!("{case}: {error}"));
+            let listing = flatten(source).await.unwrap().listing;
+            assert_eq!(listing, [format!("{chosen}= mtime=1")], "{case}");
+        }
+    }
+    for (entry, why) in [(referrer, "spdx"), (typed, "example"), (featured, "nydus")] {
+        let (_directory, name) = layout(&blobs, &[entry]);
+        assert_error(open(&name).await, ErrorKind::Unsupported, why);
+    }
 }
