@@ -77,7 +77,12 @@ pub async fn open_and_flatten(
     let mended = Mutex::new(Vec::new());
     let note = |warnings: Vec<String>| {
         let mut mended = mended.lock().unwrap_or_else(PoisonError::into_inner);
-        mended.extend(warnings);
+        // A registry repeats itself when all begins anew.
+        for warning in warnings {
+            if !mended.contains(&warning) {
+                mended.push(warning);
+            }
+        }
     };
     let attempt = async || {
         // A registry that says nothing is not waited for by someone who has had enough.

@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod artifact;
+pub mod bare_path;
 pub mod boot;
 pub mod config;
 pub mod daemon;

@@ -9,9 +9,7 @@ use oci_flatten::limits::Limits;
 use oci_flatten::platform::Platform;
 use oci_flatten::progress::Observer;
 use oci_flatten::reference::Reference;
-use oci_flatten::registry::{
-    PullOptions, RegistrySettings, RegistrySource, is_untrusted_certificate,
-};
+use oci_flatten::registry::{CertificateProblem, PullOptions, RegistrySettings, RegistrySource};
 use oci_flatten::source::{OpenOptions, Source, SourceName, open_local};
 
 use crate::error::{Error, ErrorKind};
@@ -96,24 +94,41 @@ pub async fn open(
     }
 }
 
-/// Adds what the user can do about a registry that refuses, or that is not believed.
+/// Adds what the user can do about a registry that refuses, or that is not believed. It names the server that did so,
+/// which may be a mirror or one that a registry redirects to.
 fn explain(
     error: oci_flatten::error::Error,
     reference: &Reference,
     settings: &RegistrySettings,
 ) -> Error {
-    let host = reference.domain();
-    let untrusted = is_untrusted_certificate(&error);
+    let certificate = CertificateProblem::of(&error);
+    let server = error.server().unwrap_or(reference.domain()).to_owned();
+    let places = settings.rules.locate(reference);
     let error = Error::from(error);
-    // A registry that the configuration blocks was not asked, and no login would help.
-    let asked = settings.rules.locate(reference).is_ok();
-    match error.kind() {
-        ErrorKind::Unauthorized if asked => error.with_hint(format!(
-            "log in with `podman login {host}` or `docker login {host}`, or name a file of credentials with --authfile"
+    match (error.kind(), certificate) {
+        (ErrorKind::Unauthorized, _) => match places {
+            // A registry that the configuration blocks was not asked, and no login would help.
+            Err(_) => error,
+            Ok(places) if places.iter().any(|place| place.domain == server) => {
+                error.with_hint(format!(
+                    "log in with `podman login {server}` or `docker login {server}`, or name a file of credentials with --authfile"
+                ))
+            }
+            Ok(_) => error.with_hint(format!(
+                "ask whoever runs {} why {server}, where it redirects to, refuses; a login does not reach it",
+                reference.domain()
+            )),
+        },
+        (ErrorKind::Network, Some(CertificateProblem::Expired | CertificateProblem::NotYetValid)) => {
+            error.with_hint(format!(
+                "check the clock of this machine, or have the certificate of {server} renewed"
+            ))
+        }
+        (ErrorKind::Network, Some(CertificateProblem::WrongName)) => error.with_hint(format!(
+            "use a name that the certificate of {server} is for"
         )),
-        ErrorKind::Network if untrusted => error.with_hint(format!(
-            "name the authority of its certificate with --ca-cert, or put it into ~/.config/containers/certs.d/{}/ca.crt",
-            reference.registry()
+        (ErrorKind::Network, Some(_)) => error.with_hint(format!(
+            "name the authority of its certificate with --ca-cert, or put it into ~/.config/containers/certs.d/{server}/ca.crt"
         )),
         _ => error,
     }

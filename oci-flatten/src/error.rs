@@ -49,6 +49,7 @@ pub struct Error {
 struct Inner {
     kind: ErrorKind,
     message: String,
+    server: Option<Box<str>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -60,6 +61,7 @@ impl Error {
             inner: Box::new(Inner {
                 kind,
                 message,
+                server: None,
                 source: None,
             }),
         }
@@ -106,6 +108,34 @@ impl Error {
         self
     }
 
+    /// The same error with the server (`HOST[:PORT]`) that gave it. One that is there already stays: it was nearer.
+    #[must_use]
+    pub fn with_server(mut self, server: impl Into<Box<str>>) -> Self {
+        self.inner.server.get_or_insert(server.into());
+        self
+    }
+
+    /// The server (`HOST[:PORT]`) that refused or failed, where one did: a registry, a mirror, a host that one of them has
+    /// redirected to.
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        self.inner.server.as_deref()
+    }
+
+    /// The same error without a server.
+    #[must_use]
+    pub(crate) fn without_server(mut self) -> Self {
+        self.inner.server = None;
+        self
+    }
+
+    /// The same error in other words.
+    #[must_use]
+    pub(crate) fn with_message(mut self, message: String) -> Self {
+        self.inner.message = message;
+        self
+    }
+
     /// What sort of failure it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -136,6 +166,7 @@ impl fmt::Debug for Error {
         f.debug_struct("Error")
             .field("kind", &self.inner.kind)
             .field("message", &self.inner.message)
+            .field("server", &self.inner.server)
             .field("source", &self.inner.source)
             .finish()
     }

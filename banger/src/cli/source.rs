@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use banger::Error;
+use banger::bare_path::refuse_bare_path;
 use banger::config::Config;
 use banger::operation::SourceParameters;
 use banger::size::parse_size;
@@ -57,8 +58,13 @@ enum Pull {
 
 impl SourceArguments {
     /// What was meant by them, as an operation takes it.
-    pub(super) fn parameters(self) -> SourceParameters {
-        SourceParameters {
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](banger::ErrorKind::Usage) for a path without the prefix that says what it holds.
+    pub(super) fn parameters(self) -> Result<SourceParameters, Error> {
+        refuse_bare_path(&self.source)?;
+        Ok(SourceParameters {
             reference: self.source,
             platform: self.platform.map(|platform| platform.to_string()),
             max_size_bytes: self.max_size,
@@ -72,12 +78,12 @@ impl SourceArguments {
             plain_http: self.plain_http,
             ca_certs: self.ca_cert,
             auth_file: self.authfile,
-        }
+        })
     }
 
     /// What was meant by them, in this process.
     pub(super) fn parse(self) -> Result<(SourceName, SourceOptions), Error> {
-        self.parameters().open_options(&spool_dir(), here)
+        self.parameters()?.open_options(&spool_dir(), here)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oci_flatten::platform::Platform;
-use oci_flatten::registry::PullPolicy;
+use oci_flatten::registry::{DistrustedMirrors, PullPolicy};
 use oci_flatten::source::SourceName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,7 @@ impl SourceParameters {
             Pull::Missing => PullPolicy::Missing,
             Pull::Never => PullPolicy::Never,
         };
+        settings.distrusted = DistrustedMirrors::default();
         settings.offline = self.offline;
         settings.plain_http = self.plain_http;
         settings.trust.authorities.extend(self.ca_certs);

@@ -174,6 +174,12 @@ impl Ingest {
         Ok(())
     }
 
+    /// Whether what has arrived is the blob.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.written == self.size && self.hasher.clone().finish() == self.digest
+    }
+
     /// Drops what has arrived, so that the blob starts over.
     ///
     /// # Errors

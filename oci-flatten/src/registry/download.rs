@@ -39,11 +39,16 @@ enum State {
     Arriving {
         file: Arc<File>,
         length: u64,
+        start: Start,
     },
     /// Complete and verified.
-    Ready(Arc<CachedBlob>),
+    Ready(Arc<CachedBlob>, Start),
     Failed(Arc<Error>),
 }
+
+/// Which of its beginnings a blob is at: it starts over when a mirror has given wrong bytes, and who has read those must
+/// not go on with others.
+type Start = u32;
 
 /// The downloads of one image, bottom layer first. Dropping it stops them; what has arrived stays for a later run.
 #[derive(Debug)]
@@ -76,6 +81,7 @@ impl Downloads {
                 size,
                 sender,
                 observer: Arc::clone(&observer),
+                start: 0,
             });
         }
         let task = spawn(run(queue, fetcher)).abort_handle();
@@ -88,8 +94,10 @@ impl Downloads {
             Error::new(ErrorKind::NotFound, format!("image has no blob {digest}"))
         })?;
         let follower = Follower {
+            digest: digest.clone(),
             state: state.clone(),
             position: 0,
+            start: 0,
         };
         let chunks: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> = Box::pin(
             stream::try_unfold(Reader::Following(follower), Reader::next),
@@ -111,6 +119,7 @@ struct Job {
     size: u64,
     sender: watch::Sender<State>,
     observer: Arc<dyn Observer>,
+    start: Start,
 }
 
 async fn run(queue: Vec<Job>, fetcher: Option<Arc<Fetcher>>) {
@@ -136,7 +145,7 @@ async fn run(queue: Vec<Job>, fetcher: Option<Arc<Fetcher>>) {
 impl Job {
     async fn run(mut self, fetcher: Option<&Fetcher>) {
         let state = match self.get(fetcher).await {
-            Ok(blob) => State::Ready(Arc::new(blob)),
+            Ok(blob) => State::Ready(Arc::new(blob), self.start),
             Err(error) => State::Failed(Arc::new(error)),
         };
         self.sender.send_replace(state);
@@ -180,7 +189,12 @@ impl Arrival for Job {
         self.sender.send_replace(State::Arriving {
             file: ingest.file(),
             length: ingest.written(),
+            start: self.start,
         });
+    }
+
+    fn restarted(&mut self) {
+        self.start += 1;
     }
 }
 
@@ -193,8 +207,11 @@ enum Reader {
 }
 
 struct Follower {
+    digest: Digest,
     state: watch::Receiver<State>,
     position: u64,
+    /// Where the bytes before `position` came from.
+    start: Start,
 }
 
 impl Reader {
@@ -208,25 +225,41 @@ impl Reader {
 
 impl Follower {
     async fn next(mut self) -> io::Result<Option<(Bytes, Reader)>> {
-        let position = self.position;
-        let further =
-            |state: &State| !matches!(state, State::Waiting) && !is_at_end(state, position);
+        let (position, own) = (self.position, self.start);
+        // Whoever has read what was wrong waits until what is right is in the cache, and tells that all begins anew.
+        let further = |state: &State| match state {
+            State::Waiting => false,
+            State::Arriving { length, start, .. } => {
+                *length > position && (position == 0 || *start == own)
+            }
+            State::Ready(..) | State::Failed(_) => true,
+        };
         let state = match self.state.wait_for(further).await {
             Ok(state) => state.clone(),
             Err(_) => return Err(Error::cancelled().into()),
         };
         match state {
-            State::Ready(blob) if position == 0 => read_cached(Box::new(blob.rewound())).await,
+            State::Ready(blob, _) if position == 0 => read_cached(Box::new(blob.rewound())).await,
+            State::Ready(_, start) if start != own => Err(self.replaced()),
             // Its bytes were hashed as they were written, and the digest was right.
-            State::Ready(blob) if position == blob.size() => Ok(None),
-            State::Ready(blob) => self.read(blob.file(), blob.size()).await,
-            State::Arriving { file, length } => self.read(file, length).await,
+            State::Ready(blob, _) if position == blob.size() => Ok(None),
+            State::Ready(blob, start) => self.read(blob.file(), blob.size(), start).await,
+            State::Arriving {
+                file,
+                length,
+                start,
+            } => self.read(file, length, start).await,
             State::Failed(error) => Err(copy_of(&error).into()),
             State::Waiting => Err(Error::cancelled().into()),
         }
     }
 
-    async fn read(mut self, file: Arc<File>, length: u64) -> io::Result<Option<(Bytes, Reader)>> {
+    async fn read(
+        mut self,
+        file: Arc<File>,
+        length: u64,
+        start: Start,
+    ) -> io::Result<Option<(Bytes, Reader)>> {
         let position = self.position;
         let count = usize::try_from(length - position)
             .unwrap_or(usize::MAX)
@@ -236,15 +269,24 @@ impl Follower {
             file.read_exact_at(&mut buffer, position)
                 .map(|()| Bytes::from(buffer))
         };
-        let bytes = spawn_blocking(read).await.map_err(io::Error::other)??;
+        let bytes = match spawn_blocking(read).await.map_err(io::Error::other)? {
+            // The blob started over meanwhile, and the file was cut.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(self.replaced());
+            }
+            outcome => outcome?,
+        };
         self.position += bytes.len() as u64;
+        self.start = start;
         Ok(Some((bytes, Reader::Following(self))))
     }
-}
 
-/// Whether a reader at `position` must wait.
-fn is_at_end(state: &State, position: u64) -> bool {
-    matches!(state, State::Arriving { length, .. } if *length <= position)
+    /// The error that makes the caller begin anew.
+    fn replaced(&self) -> io::Error {
+        let found = "what a mirror gave, which was not the blob".to_owned();
+        let expected = self.digest.clone();
+        CorruptBlob { expected, found }.into_error().into()
+    }
 }
 
 async fn read_cached(mut blob: Box<CachedBlob>) -> io::Result<Option<(Bytes, Reader)>> {

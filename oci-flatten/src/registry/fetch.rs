@@ -1,15 +1,16 @@
 //! Fetching with patience: tries again, goes on where it stopped, turns from mirrors to the registry.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::repository::{BlobBody, Repository};
-use super::retry::{Backoff, Failure, Remedy, from_transport};
+use super::retry::{Backoff, Failure, Remedy};
 use super::settings::RegistrySettings;
+use super::transport::Transport;
 use crate::cache::{CachedBlob, CorruptBlob, Ingest};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,19 +28,23 @@ pub(super) struct Fetcher {
     pub(super) repositories: Vec<Arc<Repository>>,
     pub(super) settings: Arc<RegistrySettings>,
     pub(super) observer: Arc<dyn Observer>,
+    pub(super) transport: Arc<Transport>,
 }
 
 /// Hears how far a blob has come.
 pub(super) trait Arrival: Send {
     /// `ingest` has got further.
     fn arrived(&mut self, ingest: &Ingest);
+
+    /// What has arrived so far was wrong; all of it comes once more.
+    fn restarted(&mut self);
 }
 
 impl Fetcher {
-    /// What `tag` stands for now.
-    pub(super) async fn manifest_digest(&self, tag: &str) -> Result<Option<Digest>> {
-        self.each(|repository| async move { repository.manifest_digest(tag).await })
-            .await
+    /// What `tag` stands for now, where the first place that is to be asked says so.
+    pub(super) async fn manifest_digest(&self, tag: &str) -> Option<Digest> {
+        let place = self.next_place(0);
+        self.repositories[place].manifest_digest(tag).await
     }
 
     /// The manifest or index of `digest`, or else the one that `tag` stands for.
@@ -66,7 +71,7 @@ impl Fetcher {
         arrival: &mut dyn Arrival,
     ) -> Result<CachedBlob> {
         let digest = ingest.digest().clone();
-        let kept = ingest.written();
+        let mut kept = ingest.written();
         let mut progress = Progress {
             fetcher: self,
             arrival,
@@ -74,29 +79,62 @@ impl Fetcher {
         };
         progress.tell(&ingest);
         let mut backoff = Backoff::new(self.settings.retries);
-        let mut place = 0;
+        let mut place = self.next_place(0);
         let mut ranges = true;
         let mut mark = kept;
-        while ingest.written() < ingest.size() {
-            let (written, outcome) = self.transfer(place, ingest, ranges, &mut progress).await?;
-            ingest = written;
-            let Err(failure) = outcome else { continue };
+        // Where the bytes come from that are there.
+        let mut givers = BTreeSet::new();
+        loop {
+            let before = ingest.written();
+            let failure = if before < ingest.size() {
+                let (written, outcome) =
+                    self.transfer(place, ingest, ranges, &mut progress).await?;
+                ingest = written;
+                if ingest.written() > before {
+                    givers.insert(place);
+                }
+                let Err(failure) = outcome else { continue };
+                // Going on where it stopped is a shortcut. Where it is refused, or comes out wrong, the whole is asked for
+                // and its start passed over.
+                let is_final = failure.remedy == Remedy::None;
+                let is_wrong = failure.error.kind() == ErrorKind::Integrity;
+                if ranges && before > 0 && (is_final || is_wrong) {
+                    ranges = false;
+                    if is_final {
+                        continue;
+                    }
+                }
+                failure
+            } else if kept == 0 && self.has_mirror(&givers) && !ingest.is_right() {
+                let message = format!("{} gave other bytes than {digest}", self.place_name(place));
+                Failure::fatal(Error::new(ErrorKind::Integrity, message))
+            } else {
+                break;
+            };
             if ingest.written() >= mark.saturating_add(WORTHWHILE) {
                 mark = ingest.written();
                 backoff.reset();
             }
-            // Ranges that come back wrong are worse than none: the whole is asked for, and its start passed over.
-            if failure.error.kind() == ErrorKind::Integrity && failure.remedy == Remedy::Wait {
-                ranges = false;
+            let is_wrong =
+                failure.remedy == Remedy::None && failure.error.kind() == ErrorKind::Integrity;
+            if is_wrong {
+                givers.insert(place);
             }
-            if place + 1 < self.repositories.len() {
+            if is_wrong && self.has_mirror(&givers) {
+                ingest = self.start_over(ingest, &mut givers, &mut progress).await?;
+                (ranges, mark, kept) = (true, 0, 0);
                 self.turn_away(place, &failure);
-                place += 1;
+                place = self.next_place(place);
+                continue;
+            }
+            if place < self.last() {
+                self.turn_away(place, &failure);
+                place = self.next_place(place + 1);
                 continue;
             }
             self.pause(&mut backoff, failure, Some(&digest)).await?;
         }
-        let source = self.repositories[place].name();
+        let source = self.place_name(place);
         let commit = spawn_blocking(move || ingest.commit())
             .await
             .map_err(|error| broken(&error))?;
@@ -113,6 +151,25 @@ impl Fetcher {
         })
     }
 
+    /// Drops what has arrived, because it is wrong; the mirrors that have given any of it are not asked again.
+    async fn start_over(
+        &self,
+        mut ingest: Ingest,
+        givers: &mut BTreeSet<usize>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Ingest> {
+        for giver in std::mem::take(givers) {
+            if giver < self.last() {
+                self.settings.distrusted.insert(self.place_name(giver));
+            }
+        }
+        progress.arrival.restarted();
+        progress.told = None;
+        spawn_blocking(move || ingest.restart().map(|()| ingest))
+            .await
+            .map_err(|error| broken(&error))?
+    }
+
     /// One request for a blob: writes what arrives, until the end or the first failure.
     async fn transfer(
         &self,
@@ -124,17 +181,15 @@ impl Fetcher {
         let repository = &self.repositories[place];
         let (size, offset) = (ingest.size(), ingest.written());
         let opened = repository.blob(ingest.digest(), size, offset, ranges).await;
-        let BlobBody { response, start } = match opened {
+        let BlobBody { mut body, start } = match opened {
             Ok(body) => body,
             Err(failure) => return Ok((ingest, Err(failure))),
         };
-        let doing = format!("read blob {} of {}", ingest.digest(), repository.name());
         let mut known = offset - start;
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
+        while let Some(chunk) = body.next().await {
             let mut chunk = match chunk {
                 Ok(chunk) => chunk,
-                Err(error) => return Ok((ingest, Err(from_transport(error, &doing)))),
+                Err(failure) => return Ok((ingest, Err(failure))),
             };
             let passed = known.min(chunk.len() as u64);
             known -= passed;
@@ -143,19 +198,26 @@ impl Fetcher {
             if fresh.is_empty() {
                 continue;
             }
+            if fresh.len() as u64 > size - ingest.written() {
+                let message = format!(
+                    "blob {} of {} is longer than its descriptor says ({size} bytes)",
+                    ingest.digest(),
+                    repository.name()
+                );
+                let failure = Failure::fatal(Error::new(ErrorKind::Integrity, message));
+                return Ok((ingest, Err(failure)));
+            }
             let write = move || ingest.write(&fresh).map(|()| ingest);
             ingest = spawn_blocking(write)
                 .await
-                .map_err(|error| broken(&error))?
-                .map_err(|error| match error.kind() {
-                    ErrorKind::Integrity => error.context(repository.name()),
-                    _ => error,
-                })?;
+                .map_err(|error| broken(&error))??;
             progress.tell(&ingest);
         }
         if ingest.written() < size {
             let message = format!(
-                "{doing}: it ends after {} bytes of {size}",
+                "read blob {} of {}: it ends after {} bytes of {size}",
+                ingest.digest(),
+                repository.name(),
                 ingest.written()
             );
             let failure = Failure::transient(Error::new(ErrorKind::Network, message));
@@ -169,12 +231,14 @@ impl Fetcher {
         &self,
         ask: impl Fn(Arc<Repository>) -> F,
     ) -> Result<T> {
-        let last = self.repositories.len().saturating_sub(1);
-        for place in 0..last {
+        let last = self.last();
+        let mut place = self.next_place(0);
+        while place < last {
             match ask(Arc::clone(&self.repositories[place])).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => self.turn_away(place, &failure),
             }
+            place = self.next_place(place + 1);
         }
         let mut backoff = Backoff::new(self.settings.retries);
         loop {
@@ -198,8 +262,29 @@ impl Fetcher {
         Ok(())
     }
 
+    /// The registry itself.
+    fn last(&self) -> usize {
+        self.repositories.len().saturating_sub(1)
+    }
+
+    /// Whether there is a mirror among places.
+    fn has_mirror(&self, places: &BTreeSet<usize>) -> bool {
+        places.first().is_some_and(|place| *place < self.last())
+    }
+
+    /// The first place from `place` on that is to be asked.
+    fn next_place(&self, place: usize) -> usize {
+        let is_trusted =
+            |place: &usize| !self.settings.distrusted.contains(&self.place_name(*place));
+        (place..self.last()).find(is_trusted).unwrap_or(self.last())
+    }
+
+    fn place_name(&self, place: usize) -> String {
+        self.repositories[place].name()
+    }
+
     fn turn_away(&self, place: usize, failure: &Failure) {
-        tracing::debug!(mirror = self.repositories[place].name(), error = %failure.error, "mirror failed");
+        tracing::debug!(mirror = self.place_name(place), error = %failure.error, "mirror failed");
     }
 
     fn tell_of_retry(&self, digest: Option<&Digest>, attempt: u32, wait: Duration, error: &Error) {

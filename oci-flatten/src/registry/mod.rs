@@ -6,19 +6,25 @@
 //!   ├ download   one job a blob, running ahead; readers follow the file that is being written
 //!   └ fetch      tries again, goes on where it stopped, turns from mirrors to the registry
 //!      └ repository   manifests and blobs of one repository at one place
-//!         ├ auth        challenges, tokens
-//!         └ transport   one request with its redirects
+//!         └ endpoint    requests to it, with challenges answered
+//!            ├ auth        credentials, tokens          ├ problem    refusals, as errors
+//!            └ transport   one request with redirects   └ body       what arrives, decoded, in time
+//!               └ proxy, address, tls, warnings   who may be connected to, and how
 //! ```
 //!
 //! The words of the protocol's errors come from `oci-client`. Its client is not used: it cannot bound bodies, forbid a
 //! redirect from https to http, see `Retry-After`, check a realm before credentials go there, or answer a 401 in the
 //! middle of a pull, and none of that can be added from outside.
 
+mod address;
 mod auth;
+mod body;
 mod challenge;
 mod download;
+mod endpoint;
 mod fetch;
 mod problem;
+mod proxy;
 mod repository;
 mod retry;
 mod rules;
@@ -27,8 +33,11 @@ mod settings;
 mod source;
 mod tls;
 mod transport;
+mod warnings;
 
-pub use retry::is_untrusted_certificate;
+pub use retry::CertificateProblem;
 pub use rules::{Location, Mirror, PullFromMirror, RegistryRule, RegistryRules};
-pub use settings::{Proxies, PullPolicy, RegistrySettings, Retries, Timeouts, Trust};
+pub use settings::{
+    DistrustedMirrors, Proxies, PullPolicy, RegistrySettings, Retries, Timeouts, Trust,
+};
 pub use source::{PullOptions, RegistrySource};

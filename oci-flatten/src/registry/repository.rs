@@ -1,66 +1,50 @@
 //! One repository at one place: manifests and blobs, by the
 //! [distribution specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pull).
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use reqwest::{Response, Url};
-use tokio::sync::OnceCell;
+use reqwest::Response;
+use tokio::time::timeout;
 
-use super::auth::Authentication;
+use super::body::{Body, is_html, looks_like_html, page_instead, read_document};
+use super::endpoint::Endpoint;
 use super::problem;
-use super::retry::{Failure, Remedy};
-use super::rules::Location;
-use super::settings::RegistrySettings;
-use super::transport::{Request, Transport, read_body};
+use super::retry::Failure;
+use super::transport::server_of;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
-use crate::image::{Descriptor, Document};
+use crate::error::{Error, ErrorKind};
+use crate::image::{self, Descriptor, Document};
 use crate::media_type::{
     DOCKER_INDEX, DOCKER_MANIFEST, MediaKind, MediaType, OCI_INDEX, OCI_MANIFEST,
 };
-use crate::reference::is_loopback;
 
 /// The registry's own idea of a manifest's digest.
 const CONTENT_DIGEST: &str = "docker-content-digest";
-/// Challenges answered for one request: the first, and one more for a token that is too narrow.
-const CHALLENGE_LIMIT: u32 = 2;
+/// How long a question may take that only spares another one.
+const SHORTCUT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A repository at one place.
 #[derive(Debug)]
 pub(super) struct Repository {
-    location: Location,
-    settings: Arc<RegistrySettings>,
-    transport: Arc<Transport>,
-    base: OnceCell<Url>,
-    authentication: Authentication,
+    endpoint: Endpoint,
 }
 
 /// The body of a blob, from `start` on.
 pub(super) struct BlobBody {
-    pub(super) response: Response,
+    pub(super) body: Body,
     pub(super) start: u64,
 }
 
 impl Repository {
-    pub(super) fn new(
-        location: Location,
-        settings: Arc<RegistrySettings>,
-        transport: Arc<Transport>,
-    ) -> Self {
-        Self {
-            location,
-            settings,
-            transport,
-            base: OnceCell::new(),
-            authentication: Authentication::default(),
-        }
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint }
     }
 
     /// Its name with its host, for messages.
     pub(super) fn name(&self) -> String {
-        format!("{}/{}", self.location.domain, self.location.repository)
+        self.endpoint.name()
     }
 
     /// Fetches the manifest or index that `tag` stands for, or the one of `digest`; verified.
@@ -73,6 +57,7 @@ impl Repository {
         let name = digest.map_or(tag, Digest::as_str);
         let doing = format!("get manifest {name} of {}", self.name());
         let response = self
+            .endpoint
             .request(
                 Method::GET,
                 &format!("manifests/{name}"),
@@ -82,8 +67,15 @@ impl Repository {
             .await?;
         let media_type = content_type(&response);
         let promised = content_digest(&response);
-        let bytes = read_body(response, limit, "manifest").await?;
         let wanted = digest.or(promised.as_ref());
+        let timeouts = self.endpoint.timeouts();
+        let bytes = read_document(response, limit, "manifest", timeouts, |bytes| {
+            wanted.map_or_else(
+                || bytes.trim_ascii_start().starts_with(b"{"),
+                |wanted| Digest::of(wanted.algorithm(), bytes) == *wanted,
+            )
+        });
+        let bytes = bytes.await.map_err(|failure| failure.context(&doing))?;
         let found = match wanted {
             Some(wanted) => Digest::of(wanted.algorithm(), &bytes),
             None => Digest::sha256(&bytes),
@@ -92,6 +84,11 @@ impl Repository {
             let message = format!("{doing}: it has digest {found} (expected {wanted})");
             return Err(Failure::fatal(Error::new(ErrorKind::Integrity, message)));
         }
+        if let Some(said) = problem::in_place_of_document(&bytes) {
+            let message = format!("{doing}: {said}");
+            return Err(Failure::fatal(Error::new(ErrorKind::Network, message)));
+        }
+        image::check_manifest(&bytes, &media_type).map_err(|error| error.context(&doing))?;
         // A tag has one identity, whatever algorithm the registry likes for its header.
         let digest = if digest.is_some() {
             found
@@ -102,23 +99,27 @@ impl Repository {
         Ok(Document { descriptor, bytes })
     }
 
-    /// Asks what `tag` stands for, without its bytes; `None` when the registry does not say, or knows no such request.
+    /// Asks what `tag` stands for, without its bytes; `None` when the registry does not say, for whatever reason.
     ///
-    /// It is good for no more than to tell whether verified bytes that are at hand are still the right ones.
-    pub(super) async fn manifest_digest(&self, tag: &str) -> Result<Option<Digest>, Failure> {
+    /// It is good for no more than to tell whether verified bytes that are at hand are still the right ones: what is
+    /// wrong with the registry, the request for the bytes will tell.
+    pub(super) async fn manifest_digest(&self, tag: &str) -> Option<Digest> {
         let doing = format!("get the digest of {tag} of {}", self.name());
         let path = format!("manifests/{tag}");
         let response = self
-            .request(Method::HEAD, &path, manifest_headers(), &doing)
-            .await;
-        match response {
-            Ok(response) => Ok(content_digest(&response)),
-            Err(failure) if failure.remedy == Remedy::None => Ok(None),
-            Err(failure) => Err(failure),
+            .endpoint
+            .request(Method::HEAD, &path, manifest_headers(), &doing);
+        match timeout(SHORTCUT_PATIENCE, response).await {
+            Ok(Ok(response)) => content_digest(&response),
+            Ok(Err(failure)) => {
+                tracing::debug!(error = %failure.error, "no digest");
+                None
+            }
+            Err(_) => None,
         }
     }
 
-    /// Fetches a manifest, index or config; size and digest are checked by whoever asked.
+    /// Fetches a manifest, index or config; verified.
     pub(super) async fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Failure> {
         let Descriptor {
             media_type,
@@ -134,9 +135,24 @@ impl Repository {
         };
         let doing = format!("get {digest} of {}", self.name());
         let response = self
+            .endpoint
             .request(Method::GET, &format!("{folder}/{digest}"), headers, &doing)
             .await?;
-        read_body(response, *size, "document").await
+        let of = |bytes: &[u8]| Digest::of(digest.algorithm(), bytes);
+        let timeouts = self.endpoint.timeouts();
+        let bytes = read_document(response, *size, "document", timeouts, |bytes| {
+            of(bytes) == *digest
+        });
+        let bytes = bytes.await.map_err(|failure| failure.context(&doing))?;
+        let found = of(&bytes);
+        if found != *digest {
+            let length = bytes.len();
+            let message = format!(
+                "{doing}: it has digest {found} and {length} bytes (its descriptor says {size})"
+            );
+            return Err(Failure::fatal(Error::new(ErrorKind::Integrity, message)));
+        }
+        Ok(bytes)
     }
 
     /// Opens a blob; when `ranges` are trusted, from `offset` on.
@@ -150,17 +166,18 @@ impl Repository {
         let doing = format!("get blob {digest} of {}", self.name());
         let partial = ranges && offset > 0;
         let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if partial {
             let range = HeaderValue::from_str(&format!("bytes={offset}-"));
             headers.insert(RANGE, range.expect("digits are fit for a header"));
         }
         let response = self
+            .endpoint
             .request(Method::GET, &format!("blobs/{digest}"), headers, &doing)
             .await?;
         let wrong = |what: String| {
             Failure::fatal(Error::new(ErrorKind::Integrity, format!("{doing}: {what}")))
         };
+        let read = format!("read blob {digest} of {}", self.name());
         match response.status() {
             StatusCode::PARTIAL_CONTENT if partial => {
                 let range = response
@@ -177,8 +194,9 @@ impl Repository {
                         message,
                     )));
                 }
+                let body = Body::new(response, read, self.endpoint.timeouts());
                 Ok(BlobBody {
-                    response,
+                    body,
                     start: offset,
                 })
             }
@@ -190,108 +208,50 @@ impl Repository {
                     message,
                 )))
             }
-            StatusCode::OK => match response.content_length() {
-                Some(length) if length != size => Err(wrong(format!(
-                    "it has {length} bytes (descriptor says {size})"
-                ))),
-                _ => Ok(BlobBody { response, start: 0 }),
-            },
+            StatusCode::OK => self.whole_blob(response, size, &doing, read).await,
             status => Err(wrong(format!("unexpected HTTP {status}"))),
         }
     }
 
-    /// Sends one request, answering challenges; gives a response of success, or the refusal of a range.
-    async fn request(
+    /// The body of a blob that comes from its start on. One of the wrong length is a page, or is coded, or is wrong.
+    async fn whole_blob(
         &self,
-        method: Method,
-        path: &str,
-        headers: HeaderMap,
+        response: Response,
+        size: u64,
         doing: &str,
-    ) -> Result<Response, Failure> {
-        let located = |failure: Failure| failure.context(doing);
-        let base = self.base().await?;
-        let url = base
-            .join(path)
-            .map_err(|error| Error::new(ErrorKind::InvalidInput, format!("{doing}: {error}")))?;
-        let mut challenges = 0;
-        loop {
-            let pass = self.authentication.current().await;
-            let request = Request {
-                method: method.clone(),
-                authorization: pass.authorization.clone(),
-                headers: headers.clone(),
-                ..Request::get(url.clone())
-            };
-            let response = self.transport.send(request).await.map_err(located)?;
-            let status = response.status();
-            let unsatisfied =
-                status == StatusCode::RANGE_NOT_SATISFIABLE && headers.contains_key(RANGE);
-            if status.is_success() || unsatisfied {
-                return Ok(response);
+        read: String,
+    ) -> Result<BlobBody, Failure> {
+        let server = server_of(&response);
+        let (length, is_page) = (response.content_length(), is_html(response.headers()));
+        let mut body = Body::new(response, read, self.endpoint.timeouts());
+        if length != Some(size) && is_page {
+            let (first, peeked) = body.peeked().await?;
+            if looks_like_html(&first) {
+                return Err(page_instead(&server, "blob", &first).context(doing));
             }
-            // A host that we were redirected to has no business asking for our credentials.
-            let own = response.url().origin() == url.origin();
-            if status == StatusCode::UNAUTHORIZED && own && challenges < CHALLENGE_LIMIT {
-                challenges += 1;
-                let Self {
-                    authentication,
-                    location,
-                    settings,
-                    transport,
-                    ..
-                } = self;
-                authentication
-                    .renew(&pass, &response, location, &settings.credentials, transport)
-                    .await
-                    .map_err(located)?;
-                continue;
-            }
-            let failure = problem::classify(response, doing).await;
-            return Err(self.authentication.explain(failure).await);
+            body = peeked;
         }
-    }
-
-    /// The URL that paths are relative to.
-    async fn base(&self) -> Result<&Url, Failure> {
-        let found = self.base.get_or_try_init(|| async {
-            let Location {
-                domain,
-                repository,
-                plain_http,
-            } = &self.location;
-            let host = if domain == "docker.io" {
-                "registry-1.docker.io"
-            } else {
-                domain
+        if length == Some(size) || body.encoding().is_none() {
+            return match length.filter(|length| *length != size) {
+                None => Ok(BlobBody { body, start: 0 }),
+                Some(length) => {
+                    let message =
+                        format!("{doing}: it has {length} bytes (descriptor says {size})");
+                    Err(Failure::fatal(Error::new(ErrorKind::Integrity, message)))
+                }
             };
-            let url = |scheme: &str| {
-                Url::parse(&format!("{scheme}://{host}/v2/{repository}/")).map_err(|error| {
-                    Error::new(
-                        ErrorKind::InvalidInput,
-                        format!("registry {host} makes no URL: {error}"),
-                    )
-                })
-            };
-            if *plain_http {
-                return url("http");
-            }
-            let secure = url("https")?;
-            // This machine's own registries are mostly plain, and nobody can listen in on them.
-            if is_loopback(domain) && !self.transport.speaks_tls(&secure).await? {
-                return url("http");
-            }
-            Ok(secure)
-        });
-        Ok(found.await?)
+        }
+        let body = body.decoded(size).await;
+        let body = body.map_err(|failure| failure.context(doing))?;
+        Ok(BlobBody { body, start: 0 })
     }
 }
 
+/// The types on one line: there are registries that see the first line only.
 fn manifest_headers() -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for media_type in [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST] {
-        headers.append(ACCEPT, HeaderValue::from_static(media_type));
-    }
-    headers
+    let types = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST].join(", ");
+    let types = HeaderValue::from_str(&types).expect("media types are fit for a header");
+    HeaderMap::from_iter([(ACCEPT, types)])
 }
 
 fn content_type(response: &Response) -> MediaType {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 use jiff::fmt::rfc2822;
+use rustls::CertificateError;
 
+use super::address::LookupError;
 use super::settings::Retries;
 use crate::error::{Error, ErrorKind};
 
@@ -98,7 +100,7 @@ impl Backoff {
                 );
                 let message =
                     format!("{error}; the registry asks to wait {asked} s (limit {limit} s)");
-                return Err(Error::new(error.kind(), message));
+                return Err(error.with_message(message));
             }
             Remedy::WaitFor(requested) => requested.max(own),
         };
@@ -108,13 +110,7 @@ impl Backoff {
                 1 => error.to_string(),
                 _ => format!("{error} (after {attempts} attempts)"),
             };
-            let kind = error.kind();
-            let cause = error.into_source();
-            let error = Error::new(kind, message);
-            return Err(match cause {
-                Some(cause) => error.with_source(cause),
-                None => error,
-            });
+            return Err(error.with_message(message));
         }
         self.attempt += 1;
         Ok((self.attempt, wait, error))
@@ -147,13 +143,19 @@ pub(super) fn requested_wait(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds.unsigned_abs()))
 }
 
-/// The failure that a connection or a body meets.
-pub(super) fn from_transport(error: reqwest::Error, doing: &str) -> Failure {
-    let remedy = if is_permanent(&error) {
-        Remedy::None
-    } else {
-        Remedy::Wait
-    };
+/// The failure of a request that got no answer. `is_known` says whether the server has answered before: one that refuses
+/// the first connection, or that nobody knows, is a mistake, and one that does so later is being restarted.
+pub(super) fn from_request(error: reqwest::Error, doing: &str, is_known: bool) -> Failure {
+    let permanent = is_permanent(&error) || (!is_known && is_nobody_there(&error));
+    failure(error, doing, permanent)
+}
+
+/// The failure that a body meets on its way.
+pub(super) fn from_body(error: reqwest::Error, doing: &str) -> Failure {
+    failure(error, doing, false)
+}
+
+fn failure(error: reqwest::Error, doing: &str, permanent: bool) -> Failure {
     let why = if error.is_timeout() {
         ": timed out"
     } else {
@@ -170,16 +172,47 @@ pub(super) fn from_transport(error: reqwest::Error, doing: &str) -> Failure {
             Error::new(ErrorKind::Network, format!("{doing}{why}: {cause}"))
         }
     };
-    Failure { error, remedy }
+    match permanent {
+        true => Failure::fatal(error),
+        false => Failure::transient(error),
+    }
 }
 
-/// Whether `error` is, or comes from, a server whose TLS certificate is not believed.
-#[must_use]
-pub fn is_untrusted_certificate(error: &(dyn StdError + 'static)) -> bool {
-    matches!(
-        find_tls_error(error),
-        Some(rustls::Error::InvalidCertificate(_))
-    )
+/// Why a server's TLS certificate is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateProblem {
+    /// No trusted authority has signed it.
+    UnknownIssuer,
+    /// Its time has passed.
+    Expired,
+    /// Its time has not come.
+    NotYetValid,
+    /// It is for other names.
+    WrongName,
+    /// Anything else.
+    Other,
+}
+
+impl CertificateProblem {
+    /// The problem that `error` is, or comes from; `None` when it is about something else.
+    #[must_use]
+    pub fn of(error: &(dyn StdError + 'static)) -> Option<Self> {
+        let Some(rustls::Error::InvalidCertificate(why)) = find_tls_error(error) else {
+            return None;
+        };
+        Some(match why {
+            CertificateError::UnknownIssuer => Self::UnknownIssuer,
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Self::NotYetValid
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Self::WrongName
+            }
+            _ => Self::Other,
+        })
+    }
 }
 
 /// The last cause says most: "connection refused", "invalid peer certificate: UnknownIssuer".
@@ -190,7 +223,8 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
         .unwrap_or_default()
 }
 
-/// A certificate that one side does not believe, or a request that cannot be built, stays wrong.
+/// A certificate that one side does not believe, an address that may not be used, or a request that cannot be built, stays
+/// wrong.
 fn is_permanent(error: &reqwest::Error) -> bool {
     let refused = |error: &rustls::Error| {
         matches!(
@@ -198,17 +232,48 @@ fn is_permanent(error: &reqwest::Error) -> bool {
             rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)
         )
     };
-    error.is_builder() || find_tls_error(error).is_some_and(refused)
+    let forbidden = |error| matches!(error, &LookupError::Internal { .. });
+    error.is_builder()
+        || find_tls_error(error).is_some_and(refused)
+        || find::<LookupError>(error).is_some_and(forbidden)
+}
+
+/// Whether no server was found at all.
+fn is_nobody_there(error: &reqwest::Error) -> bool {
+    find::<LookupError>(error).is_some_and(|error| !error.is_temporary())
+        || causes(error)
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .any(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// Whether the handshake failed because the other side does not speak TLS.
+pub(super) fn is_not_tls(error: &reqwest::Error) -> bool {
+    if let Some(error) = find_tls_error(error) {
+        return matches!(error, rustls::Error::InvalidMessage(_));
+    }
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| {
+            matches!(
+                cause.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+            )
+        })
+}
+
+/// The cause of a type, wherever it hides in the chain.
+fn find<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e T> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// The TLS library's error, wherever it hides in the chain.
 pub(super) fn find_tls_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
-    causes(error).find_map(|cause| cause.downcast_ref())
+    find(error)
 }
 
 /// An error and all that led to it. What an `io::Error` carries is not its source but stands in its place, so that the
 /// ordinary chain misses it.
-pub(super) fn causes<'e>(
+fn causes<'e>(
     error: &'e (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| {

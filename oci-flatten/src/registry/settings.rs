@@ -1,7 +1,9 @@
 //! What a caller decides about registries.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::rules::RegistryRules;
@@ -33,6 +35,8 @@ pub struct RegistrySettings {
     pub retries: Retries,
     /// The `User-Agent` header.
     pub user_agent: String,
+    /// Mirrors that turned out to give wrong bytes.
+    pub distrusted: DistrustedMirrors,
 }
 
 impl Default for RegistrySettings {
@@ -50,7 +54,27 @@ impl Default for RegistrySettings {
             timeouts: Timeouts::default(),
             retries: Retries::default(),
             user_agent: concat!("oci-flatten/", env!("CARGO_PKG_VERSION")).to_owned(),
+            distrusted: DistrustedMirrors::default(),
         }
+    }
+}
+
+/// Mirrors that turned out to give wrong bytes, by name. They are not asked again: an image that is opened once more with
+/// the same settings comes from elsewhere. Clones share one list.
+#[derive(Clone, Debug, Default)]
+pub struct DistrustedMirrors(Arc<Mutex<BTreeSet<String>>>);
+
+impl DistrustedMirrors {
+    /// Adds a mirror.
+    pub(super) fn insert(&self, name: String) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.insert(name);
+    }
+
+    /// Whether a mirror is on the list.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.contains(name)
     }
 }
 
@@ -110,17 +134,22 @@ pub struct Proxies {
     pub https: Option<String>,
     /// For URLs that have no other.
     pub all: Option<String>,
-    /// Hosts that are reached directly, separated by commas.
+    /// Servers that are reached directly, separated by commas: `*`, `HOST[:PORT]` (and all below it), `.DOMAIN` (what is
+    /// below it only), `ADDRESS[:PORT]`, `NETWORK/BITS`. This machine always is.
     pub no_proxy: Option<String>,
 }
 
-/// Bounds on silence. There is none on a whole download: a slow line is no failure.
+/// Bounds on silence and slowness. There is none on a whole download: a slow line is no failure.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
     /// For a connection to be made, TLS included.
     pub connect: Duration,
-    /// For the next byte to arrive.
+    /// For an answer to begin, and then for the next byte to arrive.
     pub inactivity: Duration,
+    /// Bytes a second that a body must bring on average over each [`window`](Self::window).
+    pub slowest: u64,
+    /// How long a body may be slower than [`slowest`](Self::slowest).
+    pub window: Duration,
 }
 
 impl Default for Timeouts {
@@ -128,6 +157,8 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(30),
             inactivity: Duration::from_secs(60),
+            slowest: 512,
+            window: Duration::from_secs(60),
         }
     }
 }

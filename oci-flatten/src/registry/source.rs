@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::spawn_blocking;
 
 use super::download::Downloads;
+use super::endpoint::Endpoint;
 use super::fetch::Fetcher;
 use super::repository::Repository;
 use super::settings::{PullPolicy, RegistrySettings};
@@ -41,6 +42,7 @@ pub struct RegistrySource {
     image: Image,
     cache: Cache,
     downloads: Downloads,
+    transport: Option<Arc<Transport>>,
 }
 
 impl RegistrySource {
@@ -79,11 +81,16 @@ impl RegistrySource {
                 .map(|layer| (layer.digest.clone(), layer.size))
                 .collect(),
         });
-        let downloads = Downloads::start(options.cache.clone(), blobs.collect(), fetcher, observer);
+        let (cache, blobs) = (options.cache.clone(), blobs.collect());
+        let transport = fetcher
+            .as_ref()
+            .map(|fetcher| Arc::clone(&fetcher.transport));
+        let downloads = Downloads::start(cache, blobs, fetcher, observer);
         Ok(Self {
             image,
             cache: options.cache.clone(),
             downloads,
+            transport,
         })
     }
 }
@@ -111,10 +118,11 @@ impl Source for RegistrySource {
     }
 
     fn take_warnings(&self) -> Vec<String> {
+        let transport = self.transport.as_ref();
+        let mut warnings = transport.map_or_else(Vec::new, |transport| transport.warnings.take());
         let discarded = self.cache.take_discarded().into_iter();
-        discarded
-            .map(|blob| format!("{blob}; it was fetched again"))
-            .collect()
+        warnings.extend(discarded.map(|blob| format!("{blob}; it was fetched again")));
+        warnings
     }
 }
 
@@ -125,7 +133,7 @@ impl PullOptions {
         if settings.offline || settings.pull == PullPolicy::Never {
             return Ok(None);
         }
-        let transport = Arc::new(Transport::new(Arc::clone(settings)));
+        let transport = Arc::new(Transport::new(Arc::clone(settings))?);
         let mut locations = settings.rules.locate(reference)?;
         if let Some(own) = locations.last_mut() {
             own.plain_http |= settings.plain_http;
@@ -133,11 +141,10 @@ impl PullOptions {
         let repositories = locations
             .into_iter()
             .map(|location| {
-                Arc::new(Repository::new(
-                    location,
-                    Arc::clone(settings),
-                    Arc::clone(&transport),
-                ))
+                let (settings, transport) = (Arc::clone(settings), Arc::clone(&transport));
+                Arc::new(Repository::new(Endpoint::new(
+                    location, settings, transport,
+                )))
             })
             .collect();
         let (settings, observer) = (Arc::clone(settings), Arc::clone(&self.observer));
@@ -145,6 +152,7 @@ impl PullOptions {
             repositories,
             settings,
             observer,
+            transport,
         }))
     }
 }
@@ -194,7 +202,7 @@ impl Pull<'_> {
         if let Some(cached) = cached {
             let settled = pinned.is_some() || self.options.settings.pull == PullPolicy::Missing;
             if settled
-                || fetcher.manifest_digest(tag).await?.as_ref() == Some(&cached.descriptor.digest)
+                || fetcher.manifest_digest(tag).await.as_ref() == Some(&cached.descriptor.digest)
             {
                 return Ok(cached);
             }

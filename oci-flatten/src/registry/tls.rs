@@ -92,8 +92,21 @@ impl HostCertificates {
     }
 }
 
+/// What is spoken within TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Protocol {
+    /// One connection a download: several in one HTTP/2 connection would share its one window.
+    Http1,
+    /// For servers that have nothing else.
+    Http2,
+}
+
 /// The TLS settings for a host.
-pub(super) fn configure(trust: &Trust, host: &HostCertificates) -> Result<ClientConfig> {
+pub(super) fn configure(
+    trust: &Trust,
+    host: &HostCertificates,
+    protocol: Protocol,
+) -> Result<ClientConfig> {
     let failed = |error: &dyn std::fmt::Display| {
         Error::new(ErrorKind::Network, format!("set up TLS: {error}"))
     };
@@ -120,8 +133,10 @@ pub(super) fn configure(trust: &Trust, host: &HostCertificates) -> Result<Client
                 .map_err(|error| invalid(certificate, &error.to_string()))?
         }
     };
-    // One connection a download: several in one HTTP/2 connection would share its one window.
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = match protocol {
+        Protocol::Http1 => vec![b"http/1.1".to_vec()],
+        Protocol::Http2 => vec![b"h2".to_vec()],
+    };
     Ok(config)
 }
 
@@ -193,7 +208,7 @@ mod tests {
             authorities: vec!["/dev/zero".into()],
             ..Trust::default()
         };
-        let error = configure(&trust, &HostCertificates::default()).unwrap_err();
+        let error = configure(&trust, &HostCertificates::default(), Protocol::Http1).unwrap_err();
         assert_eq!(error.to_string(), "read /dev/zero");
         let cause = std::error::Error::source(&error).unwrap();
         assert_eq!(cause.to_string(), "not a regular file");

@@ -1,33 +1,56 @@
 //! HTTP: one request with its redirects, under our rules.
 //!
 //! Redirects are followed here and not by the HTTP library: `Authorization` goes to the origin it is meant for and to no
-//! other, `https` never becomes `http`, and a public host cannot point to this machine.
+//! other, `https` never becomes `http`, and a server cannot point nearer than it is itself.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::StreamExt as _;
-use http::header::{AUTHORIZATION, LOCATION};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use reqwest::{Client, NoProxy, Proxy, Response, Url, redirect};
+use reqwest::{Client, Proxy, Response, Url, redirect};
+use rustls::AlertDescription;
+use tokio::time::timeout;
 
-use super::retry::{Failure, causes, find_tls_error, from_transport};
+use super::address::{Resolver, Scope};
+use super::proxy::{ProxyRules, shown};
+use super::retry::{Failure, find_tls_error, from_request, is_not_tls};
 use super::settings::RegistrySettings;
-use super::tls::{self, HostCertificates};
+use super::tls::{self, HostCertificates, Protocol};
+use super::warnings::Warnings;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Redirects followed for one request.
 const REDIRECT_LIMIT: usize = 10;
+/// How long a server of this machine may take to answer to TLS before plain HTTP is tried.
+const TLS_PATIENCE: Duration = Duration::from_millis(500);
+/// How long it may then take to answer in plain HTTP.
+const PLAIN_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes that a server may send ahead on one HTTP/2 connection: one download is all that it carries at a time, mostly.
+const WINDOW: u32 = 8 << 20;
 
 /// Connections, by what is shown to and believed of a host.
 #[derive(Debug)]
 pub(super) struct Transport {
     settings: Arc<RegistrySettings>,
-    /// By `HOST[:PORT]` where certs.d knows the host; all others share one under the empty name.
-    clients: Mutex<BTreeMap<String, Client>>,
+    proxies: Arc<ProxyRules>,
+    resolver: Arc<Resolver>,
+    clients: Mutex<BTreeMap<ClientKey, Client>>,
+    /// What is known of servers, by host and port.
+    known: Mutex<Known>,
+    pub(super) warnings: Warnings,
+}
+
+/// `HOST[:PORT]` where certs.d knows the host, and empty for all others; and the protocol.
+type ClientKey = (String, Protocol);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// They have answered.
+    present: BTreeSet<String>,
+    /// They speak nothing but HTTP/2.
+    http2_only: BTreeSet<String>,
 }
 
 /// A request to send.
@@ -35,19 +58,29 @@ pub(super) struct Transport {
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) url: Url,
-    /// Sent to the origin of `url` alone.
+    /// The registry that it is sent for, when it goes to another server.
+    pub(super) registry: Option<Url>,
+    /// Sent to the origin of `url`, until a redirect has left it.
     pub(super) authorization: Option<HeaderValue>,
+    /// What other origins have asked for on the way, by origin.
+    pub(super) guests: BTreeMap<String, HeaderValue>,
     pub(super) headers: HeaderMap,
     /// Sent as a form; such requests are not redirected.
     pub(super) form: Option<Vec<(&'static str, String)>>,
 }
+
+/// The proxy that a response came through.
+#[derive(Clone, Debug)]
+pub(super) struct Via(pub(super) Url);
 
 impl Request {
     pub(super) fn get(url: Url) -> Self {
         Self {
             method: Method::GET,
             url,
+            registry: None,
             authorization: None,
+            guests: BTreeMap::new(),
             headers: HeaderMap::new(),
             form: None,
         }
@@ -55,52 +88,41 @@ impl Request {
 }
 
 impl Transport {
-    pub(super) fn new(settings: Arc<RegistrySettings>) -> Self {
-        Self {
+    pub(super) fn new(settings: Arc<RegistrySettings>) -> Result<Self> {
+        Ok(Self {
+            proxies: Arc::new(ProxyRules::new(&settings.proxies)?),
             settings,
+            resolver: Arc::default(),
             clients: Mutex::default(),
-        }
+            known: Mutex::default(),
+            warnings: Warnings::default(),
+        })
     }
 
     /// Sends `request` and follows redirects; gives the first response that is none.
     pub(super) async fn send(&self, request: Request) -> Result<Response, Failure> {
-        let Request {
-            method,
-            mut url,
-            mut authorization,
-            headers,
-            form,
-        } = request;
-        for hop in 0..=REDIRECT_LIMIT {
-            let mut builder = self
-                .client_for(&url)?
-                .request(method.clone(), url.clone())
-                .headers(headers.clone());
-            if let Some(value) = &authorization {
-                builder = builder.header(AUTHORIZATION, value.clone());
-            }
-            if let Some(form) = &form {
-                builder = builder.form(form);
-            }
-            let doing = format!("ask {}", host_and_port(&url));
-            let response = builder
-                .send()
-                .await
-                .map_err(|error| from_transport(error, &doing))?;
+        let mut url = request.url.clone();
+        let registry = request.registry.clone().unwrap_or_else(|| url.clone());
+        let mut left = false;
+        for _ in 0..=REDIRECT_LIMIT {
+            let own = request.authorization.as_ref().filter(|_| !left);
+            let guest = || request.guests.get(&origin_of(&url));
+            let response = self
+                .send_once(&request, &url, &registry, own.or_else(guest))
+                .await?;
             tracing::debug!(
-                %method,
+                method = %request.method,
                 host = host_and_port(&url),
                 // That of a redirect may hold secrets.
-                path = if hop == 0 { url.path() } else { "…" },
+                path = if url == request.url { url.path() } else { "…" },
                 status = response.status().as_u16(),
                 "asked"
             );
-            let Some(target) = redirect_target(&url, &response)?.filter(|_| form.is_none()) else {
+            let target = self.redirect_target(&url, &registry, &response)?;
+            let Some(target) = target.filter(|_| request.form.is_none()) else {
                 return Ok(response);
             };
-            if target.origin() != url.origin() {
-                authorization = None;
-            }
+            left |= target.origin() != url.origin();
             url = target;
         }
         let message = format!(
@@ -110,22 +132,106 @@ impl Transport {
         Err(Failure::fatal(Error::new(ErrorKind::Network, message)))
     }
 
-    /// Whether the server at `url`, which is an `https` one, answers to TLS at all, be its certificate good or bad.
-    pub(super) async fn speaks_tls(&self, url: &Url) -> Result<bool> {
-        let request = self.client_for(url)?.get(url.clone());
-        Ok(match request.send().await {
-            Ok(_) => true,
-            Err(error) => !is_not_tls(&error),
+    /// One request to one server, which may turn out to speak HTTP/2 only.
+    async fn send_once(
+        &self,
+        request: &Request,
+        url: &Url,
+        registry: &Url,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response, Failure> {
+        let host = url.host_str().unwrap_or_default();
+        let scope = match registry.host_str() == Some(host) {
+            true => Scope::Local,
+            false => self.resolver.scope_of(registry),
+        };
+        self.resolver.allow(host, scope);
+        let server = host_and_port(url);
+        let via = self.proxies.proxy_for(url).cloned();
+        let through = via
+            .as_ref()
+            .map(|proxy| format!(" through the proxy {}", shown(proxy)));
+        let doing = format!("ask {server}{}", through.unwrap_or_default());
+        loop {
+            let (is_known, is_http2) = {
+                let known = self.known();
+                (
+                    known.present.contains(&server),
+                    known.http2_only.contains(&server),
+                )
+            };
+            let protocol = match is_http2 {
+                true => Protocol::Http2,
+                false => Protocol::Http1,
+            };
+            let mut builder = self
+                .client_for(url, protocol)?
+                .request(request.method.clone(), url.clone())
+                .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+                .headers(request.headers.clone());
+            if let Some(value) = authorization {
+                builder = builder.header(AUTHORIZATION, value.clone());
+            }
+            if let Some(form) = &request.form {
+                builder = builder.form(form);
+            }
+            let mut response = match builder.send().await {
+                Ok(response) => response,
+                Err(error) if !is_http2 && wants_http2(&error) => {
+                    self.known().http2_only.insert(server.clone());
+                    continue;
+                }
+                Err(error) => {
+                    let failure = from_request(error, &doing, is_known);
+                    return Err(Failure {
+                        error: failure.error.with_server(server),
+                        ..failure
+                    });
+                }
+            };
+            self.known().present.insert(server.clone());
+            self.warnings.note(&server, response.headers());
+            if let Some(via) = via {
+                response.extensions_mut().insert(Via(via));
+            }
+            return Ok(response);
+        }
+    }
+
+    /// Whether the server at `secure`, which is an `https` URL of this machine, answers to TLS at all, be its certificate
+    /// good or bad. One that keeps silent is asked at `plain`, which is the same in `http`.
+    pub(super) async fn speaks_tls(&self, secure: &Url, plain: &Url) -> Result<bool> {
+        let request = self
+            .client_for(secure, Protocol::Http1)?
+            .get(secure.clone());
+        if let Ok(outcome) = timeout(TLS_PATIENCE, request.send()).await {
+            return Ok(outcome.map_or_else(|error| !is_not_tls(&error), |_| true));
+        }
+        let request = self.client_for(plain, Protocol::Http1)?.get(plain.clone());
+        Ok(match timeout(PLAIN_PATIENCE, request.send()).await {
+            // That is how servers of TLS answer to plain HTTP.
+            Ok(Ok(response)) => response.status() == StatusCode::BAD_REQUEST,
+            _ => true,
         })
     }
 
-    fn client_for(&self, url: &Url) -> Result<Client> {
-        let (key, certificates) = self.certificates_for(url)?;
+    /// How near servers may be that `registry` points to.
+    pub(super) fn scope_of(&self, registry: &Url) -> Scope {
+        self.resolver.scope_of(registry)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn client_for(&self, url: &Url, protocol: Protocol) -> Result<Client> {
+        let (name, certificates) = self.certificates_for(url)?;
+        let key = (name, protocol);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = self.build(&certificates)?;
+        let client = self.build(&certificates, protocol)?;
         clients.insert(key, client.clone());
         Ok(client)
     }
@@ -145,36 +251,77 @@ impl Transport {
         Ok((String::new(), HostCertificates::default()))
     }
 
-    fn build(&self, certificates: &HostCertificates) -> Result<Client> {
+    fn build(&self, certificates: &HostCertificates, protocol: Protocol) -> Result<Client> {
         let RegistrySettings {
             trust,
-            proxies,
             timeouts,
             user_agent,
             ..
         } = &*self.settings;
-        let failed = |what: &str, error: reqwest::Error| {
-            Error::new(ErrorKind::InvalidInput, format!("set up HTTP: {what}")).with_source(error)
-        };
-        let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls::configure(trust, certificates)?)
+        let proxies = Arc::clone(&self.proxies);
+        Client::builder()
+            .tls_backend_preconfigured(tls::configure(trust, certificates, protocol)?)
             .redirect(redirect::Policy::none())
             .connect_timeout(timeouts.connect)
             .read_timeout(timeouts.inactivity)
             .user_agent(user_agent)
+            .http2_initial_stream_window_size(WINDOW)
+            .http2_initial_connection_window_size(WINDOW)
+            .dns_resolver(Arc::clone(&self.resolver))
             // The environment is the caller's to read.
-            .no_proxy();
-        let direct = || proxies.no_proxy.as_deref().and_then(NoProxy::from_string);
-        let configured = [
-            proxies.http.as_deref().map(Proxy::http),
-            proxies.https.as_deref().map(Proxy::https),
-            proxies.all.as_deref().map(Proxy::all),
-        ];
-        for proxy in configured.into_iter().flatten() {
-            let proxy = proxy.map_err(|error| failed("proxy is not a URL", error))?;
-            builder = builder.proxy(proxy.no_proxy(direct()));
+            .no_proxy()
+            .proxy(Proxy::custom(move |url| proxies.proxy_for(url).cloned()))
+            .build()
+            .map_err(|error| {
+                Error::new(ErrorKind::InvalidInput, "set up HTTP client").with_source(error)
+            })
+    }
+
+    /// Where `response` of `url` sends on a request that is made for `registry`.
+    fn redirect_target(
+        &self,
+        url: &Url,
+        registry: &Url,
+        response: &Response,
+    ) -> Result<Option<Url>> {
+        let redirects = matches!(
+            response.status(),
+            StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::SEE_OTHER
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT
+        );
+        let Some(location) = response.headers().get(LOCATION).filter(|_| redirects) else {
+            return Ok(None);
+        };
+        let refused = |why: &str| {
+            let message = format!("redirect from {} refused: {why}", host_and_port(url));
+            Err(Error::new(ErrorKind::Network, message))
+        };
+        let location = std::str::from_utf8(location.as_bytes());
+        let Some(target) = location.ok().and_then(|text| url.join(text).ok()) else {
+            return refused("its target is not a URL");
+        };
+        match (url.scheme(), target.scheme()) {
+            ("http" | "https", "https") | ("http", "http") => {}
+            ("https", "http") => {
+                return refused(&format!("from https to http ({})", host_and_port(&target)));
+            }
+            (_, scheme) => return refused(&format!("to scheme {scheme:?}")),
         }
-        builder.build().map_err(|error| failed("client", error))
+        if !target.username().is_empty() || target.password().is_some() {
+            return refused("its target holds a user name");
+        }
+        let same_host = target.host_str() == registry.host_str();
+        let scope = Scope::of_literal(&target).filter(|_| !same_host);
+        if scope.is_some_and(|scope| scope > self.scope_of(registry)) {
+            return refused(&format!(
+                "to the internal address {}",
+                host_and_port(&target)
+            ));
+        }
+        Ok(Some(target))
     }
 }
 
@@ -185,119 +332,22 @@ pub(super) fn host_and_port(url: &Url) -> String {
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// Whether `url` names this machine or its link (where clouds keep secrets of the machine).
-pub(super) fn is_local(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-    if host == "localhost" || host.ends_with(".localhost") {
-        return true;
-    }
-    match address_of(url) {
-        Some(IpAddr::V4(address)) => {
-            address.is_loopback() || address.is_link_local() || address.is_unspecified()
-        }
-        Some(IpAddr::V6(address)) => {
-            address.is_loopback() || address.is_unicast_link_local() || address.is_unspecified()
-        }
-        None => false,
-    }
+/// The server that a response came from, as [`host_and_port`] writes it.
+pub(super) fn server_of(response: &Response) -> String {
+    host_and_port(response.url())
 }
 
-/// Whether `url` names this machine, its link, or a private network by an address.
-pub(super) fn is_internal(url: &Url) -> bool {
-    is_local(url)
-        || match address_of(url) {
-            Some(IpAddr::V4(address)) => address.is_private(),
-            Some(IpAddr::V6(address)) => address.is_unique_local(),
-            None => false,
-        }
+/// The origin of a URL, as a key.
+pub(super) fn origin_of(url: &Url) -> String {
+    url.origin().ascii_serialization()
 }
 
-fn address_of(url: &Url) -> Option<IpAddr> {
-    let host = url.host_str()?;
-    let address: IpAddr = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse()
-        .ok()?;
-    Some(address.to_canonical())
-}
-
-/// Reads a small body.
-pub(super) async fn read_body(
-    response: Response,
-    limit: u64,
-    what: &str,
-) -> Result<Vec<u8>, Failure> {
-    let too_long = |found: String| {
-        Failure::fatal(Error::new(
-            ErrorKind::LimitExceeded,
-            format!("{what} has {found} (limit {limit})"),
+/// Whether the handshake failed because the server has no other protocol.
+fn wants_http2(error: &reqwest::Error) -> bool {
+    matches!(
+        find_tls_error(error),
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::NoApplicationProtocol
         ))
-    };
-    if let Some(length) = response.content_length().filter(|length| *length > limit) {
-        return Err(too_long(format!("{length} bytes")));
-    }
-    let mut body = Vec::new();
-    let mut chunks = response.bytes_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk: Bytes = chunk.map_err(|error| from_transport(error, &format!("read {what}")))?;
-        if (body.len() + chunk.len()) as u64 > limit {
-            return Err(too_long("more bytes".to_owned()));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-fn redirect_target(url: &Url, response: &Response) -> Result<Option<Url>> {
-    let redirects = matches!(
-        response.status(),
-        StatusCode::MOVED_PERMANENTLY
-            | StatusCode::FOUND
-            | StatusCode::SEE_OTHER
-            | StatusCode::TEMPORARY_REDIRECT
-            | StatusCode::PERMANENT_REDIRECT
-    );
-    let Some(location) = response.headers().get(LOCATION).filter(|_| redirects) else {
-        return Ok(None);
-    };
-    let refused = |why: &str| {
-        let message = format!("redirect from {} refused: {why}", host_and_port(url));
-        Err(Error::new(ErrorKind::Network, message))
-    };
-    let Some(target) = location.to_str().ok().and_then(|text| url.join(text).ok()) else {
-        return refused("its target is not a URL");
-    };
-    match (url.scheme(), target.scheme()) {
-        ("http" | "https", "https") | ("http", "http") => {}
-        ("https", "http") => {
-            return refused(&format!("from https to http ({})", host_and_port(&target)));
-        }
-        (_, scheme) => return refused(&format!("to scheme {scheme:?}")),
-    }
-    if !target.username().is_empty() || target.password().is_some() {
-        return refused("its target holds a user name");
-    }
-    if is_local(&target) && !is_internal(url) {
-        return refused(&format!(
-            "from a public host to the local {}",
-            host_and_port(&target)
-        ));
-    }
-    Ok(Some(target))
-}
-
-/// Whether the handshake failed because the other side does not speak TLS.
-fn is_not_tls(error: &reqwest::Error) -> bool {
-    if let Some(error) = find_tls_error(error) {
-        return matches!(error, rustls::Error::InvalidMessage(_));
-    }
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| {
-            matches!(
-                cause.kind(),
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
-            )
-        })
+    )
 }

@@ -49,7 +49,8 @@ pub trait Source: Send + Sync {
     /// [`verified_file`] do. It is read to its end unless the flattening fails or is cancelled.
     fn open_layer(&self, layer: usize) -> BoxFuture<'_, Result<Blob>>;
 
-    /// What was found wrong on the way and mended, since this was asked last: sentences for the user.
+    /// What was found wrong on the way and mended, and what the registry wants its users to know (`Warning` headers), since
+    /// this was asked last: sentences for the user.
     fn take_warnings(&self) -> Vec<String> {
         Vec::new()
     }

@@ -128,8 +128,10 @@ impl SourceName {
 
 fn split_choice<'a>(text: &str, rest: &'a str) -> Result<(&'a str, ImageChoice)> {
     if let Some((path, digest)) = rest.rsplit_once('@')
-        && let Ok(digest) = digest.parse()
+        && is_meant_as_digest(digest)
     {
+        let digest = digest.parse::<Digest>();
+        let digest = digest.map_err(|error| error.context(escaped(text)))?;
         return Ok((non_empty(text, path, "path")?, ImageChoice::Digest(digest)));
     }
     let (path, tag) = split_path(text, rest)?;
@@ -137,6 +139,17 @@ fn split_choice<'a>(text: &str, rest: &'a str) -> Result<(&'a str, ImageChoice)>
         path,
         tag.map_or(ImageChoice::Only, |tag| ImageChoice::Tag(tag.into())),
     ))
+}
+
+/// Whether what follows an `@` starts as a digest does, with the name of an algorithm.
+fn is_meant_as_digest(text: &str) -> bool {
+    let Some((algorithm, _)) = text.split_once(':') else {
+        return false;
+    };
+    let algorithm = algorithm.to_ascii_lowercase();
+    ["sha", "md5", "blake"]
+        .iter()
+        .any(|name| algorithm.starts_with(name))
 }
 
 fn split_path<'a>(text: &str, rest: &'a str) -> Result<(&'a str, Option<&'a str>)> {
@@ -237,6 +250,7 @@ mod tests {
             ("oci:dir", layout("dir", ImageChoice::Only)),
             ("oci:/a/b:v1", layout("/a/b", tag("v1"))),
             ("oci:a@b", layout("a@b", ImageChoice::Only)),
+            ("oci:a@b:v1", layout("a@b", tag("v1"))),
             (
                 "oci:dir:docker.io/library/x:v1",
                 layout("dir", tag("docker.io/library/x:v1")),
@@ -285,6 +299,11 @@ mod tests {
             "docker-archive:",
             "tar:",
             "A B",
+            "oci:dir@sha256:abc",
+            "oci:dir@sha256:",
+            "oci:dir@SHA256:abc",
+            "oci:dir@md5:d41d8cd98f00b204e9800998ecf8427e",
+            "oci-archive:x.tar@sha256:abc",
         ] {
             let error = SourceName::parse(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");

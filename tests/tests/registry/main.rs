@@ -1,8 +1,12 @@
 //! Pulls from Debian's `docker-registry` on a loopback address, directly and through a proxy that breaks things.
 
 mod access;
+mod answers;
+mod asking;
 mod cached;
 mod faults;
+mod gateways;
 mod parts;
 mod places;
+mod shortcuts;
 mod tokens;

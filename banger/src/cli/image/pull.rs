@@ -49,7 +49,7 @@ Examples:
 impl Arguments {
     pub(super) fn run(self, global: &Global) -> Result<(), Error> {
         let pull = ImagePull {
-            source: self.source.parameters().with_absolute_paths()?,
+            source: self.source.parameters()?.with_absolute_paths()?,
             name: self.name,
             size_bytes: self.size,
             skip_devices: self.nodev,

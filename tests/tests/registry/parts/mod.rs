@@ -1,6 +1,8 @@
 //! What the tests are made of.
 
+pub(crate) mod gateway;
 pub(crate) mod image;
+pub(crate) mod memory;
 pub(crate) mod proxy;
 pub(crate) mod pull;
 pub(crate) mod server;

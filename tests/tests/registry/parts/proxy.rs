@@ -78,6 +78,8 @@ pub(crate) enum Action {
     Endless,
     /// Nothing at all, the connection is cut.
     Cut,
+    /// Nothing at all, and the connection stays.
+    StallBefore,
 }
 
 /// A whole answer.
@@ -245,6 +247,7 @@ fn respond(
     let mut answer = match &action {
         Action::Answer(answer) => answer.clone(),
         Action::Cut => return client.shutdown(Shutdown::Both),
+        Action::StallBefore => return client.read(&mut [0; 1]).map(drop),
         _ => ask(request, upstream, keep_range)?,
     };
     let length = answer.body.len();
@@ -302,7 +305,11 @@ fn respond(
                 client.write_all(&[b' '; 4096])?;
             }
         }
-        Action::Forward | Action::Answer(_) | Action::IgnoreRange | Action::Cut => {
+        Action::Forward
+        | Action::Answer(_)
+        | Action::IgnoreRange
+        | Action::Cut
+        | Action::StallBefore => {
             let head_only = request.method == "HEAD";
             let given = answer
                 .headers

@@ -41,6 +41,7 @@ impl Client {
             timeouts: Timeouts {
                 connect: Duration::from_secs(20),
                 inactivity: Duration::from_secs(20),
+                ..Timeouts::default()
             },
             retries: Retries {
                 attempts: 4,

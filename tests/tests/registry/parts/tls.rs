@@ -15,6 +15,11 @@ pub(crate) struct Certificates {
 
 impl Certificates {
     pub(crate) fn new() -> Self {
+        Self::for_server("IP:127.0.0.1,DNS:localhost", 2)
+    }
+
+    /// The server's certificate is for `names`, and valid for so many days; for less than none, it has expired.
+    pub(crate) fn for_server(names: &str, days: i32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let made = Self {
             folder,
@@ -25,9 +30,9 @@ impl Certificates {
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test-ca -keyout {0}.key -out {0}.crt",
             authority.display()
         ));
-        for (name, extension) in [
-            ("server", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
-            ("client", "extendedKeyUsage=clientAuth"),
+        for (name, extension, days) in [
+            ("server", format!("subjectAltName={names}"), days),
+            ("client", "extendedKeyUsage=clientAuth".to_owned(), 2),
         ] {
             let path = made.path(name);
             let path = path.display();
@@ -36,7 +41,7 @@ impl Certificates {
                 "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout {path}.key -out {path}.csr"
             ));
             openssl(&format!(
-                "x509 -req -in {path}.csr -CA {0}.crt -CAkey {0}.key -CAcreateserial -days 2 -extfile {1} -out {path}.crt",
+                "x509 -req -in {path}.csr -CA {0}.crt -CAkey {0}.key -CAcreateserial -days {days} -extfile {1} -out {path}.crt",
                 authority.display(),
                 made.path("ext").display()
             ));
