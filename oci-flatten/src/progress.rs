@@ -42,6 +42,20 @@ pub enum Event {
         /// The blob.
         digest: Digest,
     },
+    /// More of a blob was sent to a registry.
+    Uploading {
+        /// The blob.
+        digest: Digest,
+        /// Bytes that the registry has.
+        sent: u64,
+        /// All its bytes.
+        size: u64,
+    },
+    /// A blob is complete at a registry.
+    Uploaded {
+        /// The blob.
+        digest: Digest,
+    },
     /// A request failed and is tried again.
     Retrying {
         /// The blob; `None` for a manifest, a token or another small document.

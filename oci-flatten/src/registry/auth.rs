@@ -14,7 +14,7 @@ use super::problem;
 use super::retry::Failure;
 use super::rules::Location;
 use super::settings::RegistrySettings;
-use super::transport::{Request, Transport, host_and_port, origin_of};
+use super::transport::{Payload, Request, Transport, host_and_port, origin_of};
 use crate::credentials::{self, Credential, Tried};
 use crate::error::{Error, ErrorKind};
 
@@ -289,7 +289,7 @@ impl Order {
             ];
             return Ok(Request {
                 method: Method::POST,
-                form: Some(form),
+                payload: Payload::Form(form),
                 ..Request::get(self.realm.clone())
             });
         }

@@ -12,7 +12,7 @@ use super::problem;
 use super::retry::Failure;
 use super::rules::Location;
 use super::settings::{RegistrySettings, Timeouts};
-use super::transport::{Request, Transport, server_of};
+use super::transport::{Payload, Request, Transport, server_of};
 use crate::error::{Error, ErrorKind};
 use crate::reference::is_loopback;
 
@@ -27,6 +27,26 @@ pub(super) struct Endpoint {
     transport: Arc<Transport>,
     base: OnceCell<Url>,
     authentication: Authentication,
+    /// What is done there: `pull` or `pull,push`.
+    actions: &'static str,
+}
+
+/// A request to an endpoint.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) target: Target<'a>,
+    pub(super) headers: HeaderMap,
+    pub(super) payload: Payload,
+    /// What it is for, in messages.
+    pub(super) doing: &'a str,
+}
+
+/// Where a request goes.
+pub(super) enum Target<'a> {
+    /// Below the repository.
+    Path(&'a str),
+    /// Where the registry has said.
+    Url(Url),
 }
 
 impl Endpoint {
@@ -34,6 +54,7 @@ impl Endpoint {
         location: Location,
         settings: Arc<RegistrySettings>,
         transport: Arc<Transport>,
+        actions: &'static str,
     ) -> Self {
         Self {
             location,
@@ -41,6 +62,7 @@ impl Endpoint {
             transport,
             base: OnceCell::new(),
             authentication: Authentication::default(),
+            actions,
         }
     }
 
@@ -55,38 +77,44 @@ impl Endpoint {
     }
 
     /// Sends one request, answering challenges; gives a response of success, or the refusal of a range.
-    pub(super) async fn request(
-        &self,
-        method: Method,
-        path: &str,
-        headers: HeaderMap,
-        doing: &str,
-    ) -> Result<Response, Failure> {
+    pub(super) async fn request(&self, call: Call<'_>) -> Result<Response, Failure> {
+        let doing = call.doing;
         let located = |failure: Failure| self.located(failure, doing);
         let base = self.base().await?;
-        let url = base
-            .join(path)
-            .map_err(|error| Error::new(ErrorKind::InvalidInput, format!("{doing}: {error}")))?;
+        let url = match &call.target {
+            Target::Path(path) => base.join(path).map_err(|error| error.to_string()),
+            Target::Url(url) => {
+                let allowed = self.transport.check_target(base, base, url);
+                allowed.map(|()| url.clone())
+            }
+        };
+        let url = url.map_err(|why| {
+            let message = format!("{doing}: request refused: {why}");
+            Error::new(ErrorKind::Network, message)
+        })?;
+        let at_home = url.origin() == base.origin();
         let asking = self.asking(base);
         let (mut challenges, mut pinged) = (0, false);
         loop {
             let pass = self.authentication.current().await;
             let request = Request {
-                method: method.clone(),
-                authorization: pass.authorization.clone(),
+                method: call.method.clone(),
+                url: url.clone(),
+                registry: Some(base.clone()),
+                authorization: pass.authorization.clone().filter(|_| at_home),
                 guests: pass.guests.clone(),
-                headers: headers.clone(),
-                ..Request::get(url.clone())
+                headers: call.headers.clone(),
+                payload: call.payload.clone(),
             };
             let response = self.transport.send(request).await.map_err(located)?;
             let status = response.status();
             let unsatisfied =
-                status == StatusCode::RANGE_NOT_SATISFIABLE && headers.contains_key(RANGE);
+                status == StatusCode::RANGE_NOT_SATISFIABLE && call.headers.contains_key(RANGE);
             if status.is_success() || unsatisfied {
                 return Ok(response);
             }
             let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
-            let own = response.url().origin() == url.origin();
+            let own = response.url().origin() == base.origin();
             if status == StatusCode::UNAUTHORIZED && challenged && challenges < CHALLENGE_LIMIT {
                 challenges += 1;
                 self.authentication
@@ -154,7 +182,7 @@ impl Endpoint {
             settings: &self.settings,
             transport: &self.transport,
             registry,
-            actions: "pull",
+            actions: self.actions,
         }
     }
 

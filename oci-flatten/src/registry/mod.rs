@@ -25,6 +25,7 @@ mod endpoint;
 mod fetch;
 mod problem;
 mod proxy;
+mod push;
 mod repository;
 mod retry;
 mod rules;
@@ -33,8 +34,10 @@ mod settings;
 mod source;
 mod tls;
 mod transport;
+mod upload;
 mod warnings;
 
+pub use push::{LocalBlob, Pushed, Pusher};
 pub use retry::CertificateProblem;
 pub use rules::{Location, Mirror, PullFromMirror, RegistryRule, RegistryRules};
 pub use settings::{

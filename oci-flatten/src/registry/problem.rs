@@ -65,7 +65,11 @@ pub(super) async fn classify(response: Response, doing: &str, timeouts: Timeouts
         (true, None) => Remedy::Wait,
         (true, Some(wait)) => Remedy::WaitFor(wait),
     };
-    Failure { error, remedy }
+    Failure {
+        error,
+        remedy,
+        status: Some(status),
+    }
 }
 
 /// Whether the same request may succeed later: the server or a gateway before it is busy or broken. 499 is what nginx says

@@ -9,10 +9,10 @@ use reqwest::Response;
 use tokio::time::timeout;
 
 use super::body::{Body, is_html, looks_like_html, page_instead, read_document};
-use super::endpoint::Endpoint;
+use super::endpoint::{Call, Endpoint, Target};
 use super::problem;
 use super::retry::Failure;
-use super::transport::server_of;
+use super::transport::{Payload, server_of};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::image::{self, Descriptor, Document};
@@ -58,12 +58,11 @@ impl Repository {
         let doing = format!("get manifest {name} of {}", self.name());
         let response = self
             .endpoint
-            .request(
-                Method::GET,
+            .request(get(
                 &format!("manifests/{name}"),
                 manifest_headers(),
                 &doing,
-            )
+            ))
             .await?;
         let media_type = content_type(&response);
         let promised = content_digest(&response);
@@ -106,9 +105,11 @@ impl Repository {
     pub(super) async fn manifest_digest(&self, tag: &str) -> Option<Digest> {
         let doing = format!("get the digest of {tag} of {}", self.name());
         let path = format!("manifests/{tag}");
-        let response = self
-            .endpoint
-            .request(Method::HEAD, &path, manifest_headers(), &doing);
+        let call = Call {
+            method: Method::HEAD,
+            ..get(&path, manifest_headers(), &doing)
+        };
+        let response = self.endpoint.request(call);
         match timeout(SHORTCUT_PATIENCE, response).await {
             Ok(Ok(response)) => content_digest(&response),
             Ok(Err(failure)) => {
@@ -136,7 +137,7 @@ impl Repository {
         let doing = format!("get {digest} of {}", self.name());
         let response = self
             .endpoint
-            .request(Method::GET, &format!("{folder}/{digest}"), headers, &doing)
+            .request(get(&format!("{folder}/{digest}"), headers, &doing))
             .await?;
         let of = |bytes: &[u8]| Digest::of(digest.algorithm(), bytes);
         let timeouts = self.endpoint.timeouts();
@@ -172,7 +173,7 @@ impl Repository {
         }
         let response = self
             .endpoint
-            .request(Method::GET, &format!("blobs/{digest}"), headers, &doing)
+            .request(get(&format!("blobs/{digest}"), headers, &doing))
             .await?;
         let wrong = |what: String| {
             Failure::fatal(Error::new(ErrorKind::Integrity, format!("{doing}: {what}")))
@@ -247,6 +248,17 @@ impl Repository {
     }
 }
 
+/// A request for something below the repository.
+fn get<'a>(path: &'a str, headers: HeaderMap, doing: &'a str) -> Call<'a> {
+    Call {
+        method: Method::GET,
+        target: Target::Path(path),
+        headers,
+        payload: Payload::None,
+        doing,
+    }
+}
+
 /// The types on one line: there are registries that see the first line only.
 fn manifest_headers() -> HeaderMap {
     let types = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST].join(", ");
@@ -262,7 +274,7 @@ fn content_type(response: &Response) -> MediaType {
     MediaType::from(value.unwrap_or_default())
 }
 
-fn content_digest(response: &Response) -> Option<Digest> {
+pub(super) fn content_digest(response: &Response) -> Option<Digest> {
     response
         .headers()
         .get(CONTENT_DIGEST)?

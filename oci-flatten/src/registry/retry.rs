@@ -6,8 +6,8 @@ use std::hash::BuildHasher as _;
 use std::io;
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use jiff::fmt::rfc2822;
 use rustls::CertificateError;
 
@@ -20,6 +20,8 @@ use crate::error::{Error, ErrorKind};
 pub(super) struct Failure {
     pub(super) error: Error,
     pub(super) remedy: Remedy,
+    /// What a server has answered, where it is an answer.
+    pub(super) status: Option<StatusCode>,
 }
 
 /// What may help.
@@ -38,6 +40,7 @@ impl Failure {
         Self {
             error,
             remedy: Remedy::None,
+            status: None,
         }
     }
 
@@ -45,6 +48,7 @@ impl Failure {
         Self {
             error,
             remedy: Remedy::Wait,
+            status: None,
         }
     }
 
@@ -84,7 +88,7 @@ impl Backoff {
 
     /// The number of the coming try and the wait before it, or the error when there is to be none.
     pub(super) fn next(&mut self, failure: Failure) -> Result<(u32, Duration, Error), Error> {
-        let Failure { error, remedy } = failure;
+        let Failure { error, remedy, .. } = failure;
         let own = self
             .retries
             .first_wait

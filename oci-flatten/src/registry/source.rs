@@ -143,7 +143,7 @@ impl PullOptions {
             .map(|location| {
                 let (settings, transport) = (Arc::clone(settings), Arc::clone(&transport));
                 Arc::new(Repository::new(Endpoint::new(
-                    location, settings, transport,
+                    location, settings, transport, "pull",
                 )))
             })
             .collect();

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, LOCATION};
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::{Client, Proxy, Response, Url, redirect};
 use rustls::AlertDescription;
@@ -18,6 +19,7 @@ use super::proxy::{ProxyRules, shown};
 use super::retry::{Failure, find_tls_error, from_request, is_not_tls};
 use super::settings::RegistrySettings;
 use super::tls::{self, HostCertificates, Protocol};
+use super::upload::FilePart;
 use super::warnings::Warnings;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -42,8 +44,8 @@ pub(super) struct Transport {
     pub(super) warnings: Warnings,
 }
 
-/// `HOST[:PORT]` where certs.d knows the host, and empty for all others; and the protocol.
-type ClientKey = (String, Protocol);
+/// `HOST[:PORT]` where certs.d knows the host, and empty for all others; the protocol; whether it is for uploads.
+type ClientKey = (String, Protocol, bool);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -65,8 +67,17 @@ pub(super) struct Request {
     /// What other origins have asked for on the way, by origin.
     pub(super) guests: BTreeMap<String, HeaderValue>,
     pub(super) headers: HeaderMap,
-    /// Sent as a form; such requests are not redirected.
-    pub(super) form: Option<Vec<(&'static str, String)>>,
+    pub(super) payload: Payload,
+}
+
+/// The body of a request.
+#[derive(Clone, Debug)]
+pub(super) enum Payload {
+    None,
+    /// It may hold a secret, so such requests are not redirected.
+    Form(Vec<(&'static str, String)>),
+    Bytes(Bytes),
+    File(FilePart),
 }
 
 /// The proxy that a response came through.
@@ -82,7 +93,32 @@ impl Request {
             authorization: None,
             guests: BTreeMap::new(),
             headers: HeaderMap::new(),
-            form: None,
+            payload: Payload::None,
+        }
+    }
+}
+
+impl Request {
+    /// Whether its body is so long that no answer can be expected soon.
+    fn uploads(&self) -> bool {
+        matches!(self.payload, Payload::File(_))
+    }
+
+    /// Whether it is sent on by a response of `status`. What is sent with a body, or changes something, goes on only where the
+    /// server says that it stays the same request.
+    fn follows(&self, status: StatusCode) -> bool {
+        let reads = self.method == Method::GET || self.method == Method::HEAD;
+        let same = matches!(
+            status,
+            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+        );
+        let moved = matches!(
+            status,
+            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER
+        );
+        match self.payload {
+            Payload::Form(_) => false,
+            _ => same || (moved && reads),
         }
     }
 }
@@ -118,8 +154,11 @@ impl Transport {
                 status = response.status().as_u16(),
                 "asked"
             );
-            let target = self.redirect_target(&url, &registry, &response)?;
-            let Some(target) = target.filter(|_| request.form.is_none()) else {
+            let target = match request.follows(response.status()) {
+                true => self.redirect_target(&url, &registry, &response)?,
+                false => None,
+            };
+            let Some(target) = target else {
                 return Ok(response);
             };
             left |= target.origin() != url.origin();
@@ -164,18 +203,33 @@ impl Transport {
                 true => Protocol::Http2,
                 false => Protocol::Http1,
             };
+            let (uploads, timeouts) = (request.uploads(), self.settings.timeouts);
             let mut builder = self
-                .client_for(url, protocol)?
+                .client_for(url, protocol, uploads)?
                 .request(request.method.clone(), url.clone())
                 .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
                 .headers(request.headers.clone());
             if let Some(value) = authorization {
                 builder = builder.header(AUTHORIZATION, value.clone());
             }
-            if let Some(form) = &request.form {
-                builder = builder.form(form);
-            }
-            let mut response = match builder.send().await {
+            let outcome = match &request.payload {
+                Payload::None => builder.send().await,
+                Payload::Form(form) => builder.form(form).send().await,
+                Payload::Bytes(bytes) => builder.body(bytes.clone()).send().await,
+                Payload::File(part) => {
+                    let builder = builder.header(CONTENT_LENGTH, part.length());
+                    let sending = builder.body(part.body()).send();
+                    match part.watched(sending, timeouts.inactivity).await {
+                        Some(outcome) => outcome,
+                        None => {
+                            let message = format!("{doing}: timed out");
+                            let error = Error::new(ErrorKind::Network, message);
+                            return Err(Failure::transient(error.with_server(server)));
+                        }
+                    }
+                }
+            };
+            let mut response = match outcome {
                 Ok(response) => response,
                 Err(error) if !is_http2 && wants_http2(&error) => {
                     self.known().http2_only.insert(server.clone());
@@ -207,7 +261,9 @@ impl Transport {
         if let Ok(outcome) = timeout(TLS_PATIENCE, request.send()).await {
             return Ok(outcome.map_or_else(|error| !is_not_tls(&error), |_| true));
         }
-        let request = self.client_for(plain, Protocol::Http1)?.get(plain.clone());
+        let request = self
+            .client_for(plain, Protocol::Http1, false)?
+            .get(plain.clone());
         Ok(match timeout(PLAIN_PATIENCE, request.send()).await {
             // That is how servers of TLS answer to plain HTTP.
             Ok(Ok(response)) => response.status() == StatusCode::BAD_REQUEST,
@@ -224,14 +280,14 @@ impl Transport {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn client_for(&self, url: &Url, protocol: Protocol) -> Result<Client> {
+    fn client_for(&self, url: &Url, protocol: Protocol, uploads: bool) -> Result<Client> {
         let (name, certificates) = self.certificates_for(url)?;
-        let key = (name, protocol);
+        let key = (name, protocol, uploads);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = self.build(&certificates, protocol)?;
+        let client = self.build(&certificates, protocol, uploads)?;
         clients.insert(key, client.clone());
         Ok(client)
     }
@@ -251,7 +307,12 @@ impl Transport {
         Ok((String::new(), HostCertificates::default()))
     }
 
-    fn build(&self, certificates: &HostCertificates, protocol: Protocol) -> Result<Client> {
+    fn build(
+        &self,
+        certificates: &HostCertificates,
+        protocol: Protocol,
+        uploads: bool,
+    ) -> Result<Client> {
         let RegistrySettings {
             trust,
             timeouts,
@@ -259,11 +320,15 @@ impl Transport {
             ..
         } = &*self.settings;
         let proxies = Arc::clone(&self.proxies);
-        Client::builder()
+        let mut builder = Client::builder();
+        if !uploads {
+            // The time begins with the request. An upload has a watch of its own.
+            builder = builder.read_timeout(timeouts.inactivity);
+        }
+        builder
             .tls_backend_preconfigured(tls::configure(trust, certificates, protocol)?)
             .redirect(redirect::Policy::none())
             .connect_timeout(timeouts.connect)
-            .read_timeout(timeouts.inactivity)
             .user_agent(user_agent)
             .http2_initial_stream_window_size(WINDOW)
             .http2_initial_connection_window_size(WINDOW)
@@ -284,44 +349,47 @@ impl Transport {
         registry: &Url,
         response: &Response,
     ) -> Result<Option<Url>> {
-        let redirects = matches!(
-            response.status(),
-            StatusCode::MOVED_PERMANENTLY
-                | StatusCode::FOUND
-                | StatusCode::SEE_OTHER
-                | StatusCode::TEMPORARY_REDIRECT
-                | StatusCode::PERMANENT_REDIRECT
-        );
-        let Some(location) = response.headers().get(LOCATION).filter(|_| redirects) else {
+        let Some(location) = response.headers().get(LOCATION) else {
             return Ok(None);
-        };
-        let refused = |why: &str| {
-            let message = format!("redirect from {} refused: {why}", host_and_port(url));
-            Err(Error::new(ErrorKind::Network, message))
         };
         let location = std::str::from_utf8(location.as_bytes());
         let Some(target) = location.ok().and_then(|text| url.join(text).ok()) else {
-            return refused("its target is not a URL");
+            let message = format!(
+                "redirect from {} refused: its target is not a URL",
+                host_and_port(url)
+            );
+            return Err(Error::new(ErrorKind::Network, message));
         };
+        self.check_target(url, registry, &target).map_err(|why| {
+            let message = format!("redirect from {} refused: {why}", host_and_port(url));
+            Error::new(ErrorKind::Network, message)
+        })?;
+        Ok(Some(target))
+    }
+
+    /// Whether `url` may send a request that is made for `registry` on to `target`; why not.
+    pub(super) fn check_target(
+        &self,
+        url: &Url,
+        registry: &Url,
+        target: &Url,
+    ) -> Result<(), String> {
         match (url.scheme(), target.scheme()) {
             ("http" | "https", "https") | ("http", "http") => {}
             ("https", "http") => {
-                return refused(&format!("from https to http ({})", host_and_port(&target)));
+                return Err(format!("from https to http ({})", host_and_port(target)));
             }
-            (_, scheme) => return refused(&format!("to scheme {scheme:?}")),
+            (_, scheme) => return Err(format!("to scheme {scheme:?}")),
         }
         if !target.username().is_empty() || target.password().is_some() {
-            return refused("its target holds a user name");
+            return Err("its target holds a user name".to_owned());
         }
         let same_host = target.host_str() == registry.host_str();
-        let scope = Scope::of_literal(&target).filter(|_| !same_host);
+        let scope = Scope::of_literal(target).filter(|_| !same_host);
         if scope.is_some_and(|scope| scope > self.scope_of(registry)) {
-            return refused(&format!(
-                "to the internal address {}",
-                host_and_port(&target)
-            ));
+            return Err(format!("to the internal address {}", host_and_port(target)));
         }
-        Ok(Some(target))
+        Ok(())
     }
 }
 

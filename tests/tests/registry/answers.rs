@@ -326,7 +326,7 @@ async fn a_plain_registry_that_waits_for_more_is_recognised_within_a_second() {
         let domain = listener.local_addr().unwrap().to_string();
         thread::spawn(move || {
             for mut client in listener.incoming().flatten() {
-                let serve = move || {
+                let mut serve = move || {
                     let mut start = [0; 1];
                     if client.read_exact(&mut start).is_err() {
                         return;

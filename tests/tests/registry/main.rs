@@ -8,5 +8,6 @@ mod faults;
 mod gateways;
 mod parts;
 mod places;
+mod pushing;
 mod shortcuts;
 mod tokens;

@@ -76,6 +76,10 @@ pub(crate) enum Action {
     Lengthen,
     /// The head of the registry's answer without a length, and blanks for as long as the client listens.
     Endless,
+    /// The registry has the request, and its answer is lost.
+    LoseAnswer,
+    /// So many bytes of the request's body reach the registry, and no answer comes back.
+    CutRequestAfter(usize),
     /// Nothing at all, the connection is cut.
     Cut,
     /// Nothing at all, and the connection stays.
@@ -244,6 +248,15 @@ fn respond(
     action: Action,
 ) -> io::Result<()> {
     let keep_range = !matches!(action, Action::IgnoreRange);
+    if let Action::CutRequestAfter(count) = action {
+        let mut stream = TcpStream::connect(("127.0.0.1", upstream))?;
+        stream.write_all(head_of(request, true).as_bytes())?;
+        stream.write_all(&request.body[..count.min(request.body.len())])?;
+        // The registry has read it before it learns that there is no more.
+        thread::sleep(Duration::from_millis(300));
+        stream.shutdown(Shutdown::Both)?;
+        return client.shutdown(Shutdown::Both);
+    }
     let mut answer = match &action {
         Action::Answer(answer) => answer.clone(),
         Action::Cut => return client.shutdown(Shutdown::Both),
@@ -253,6 +266,7 @@ fn respond(
     let length = answer.body.len();
     let part = |count: usize| &answer.body[..count.min(length)];
     match action {
+        Action::LoseAnswer => client.shutdown(Shutdown::Both),
         Action::CutAfter(count) => {
             client.write_all(&answer.head(Some(length)))?;
             client.write_all(part(count))?;
@@ -309,6 +323,7 @@ fn respond(
         | Action::Answer(_)
         | Action::IgnoreRange
         | Action::Cut
+        | Action::CutRequestAfter(_)
         | Action::StallBefore => {
             let head_only = request.method == "HEAD";
             let given = answer
@@ -325,8 +340,7 @@ fn respond(
     }
 }
 
-fn ask(request: &Request, upstream: u16, keep_range: bool) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect(("127.0.0.1", upstream))?;
+fn head_of(request: &Request, keep_range: bool) -> String {
     let mut head = format!(
         "{} {} HTTP/1.1\r\nConnection: close\r\n",
         request.method, request.path
@@ -338,8 +352,12 @@ fn ask(request: &Request, upstream: u16, keep_range: bool) -> io::Result<Answer>
             head += &format!("{name}: {value}\r\n");
         }
     }
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(b"\r\n")?;
+    head + "\r\n"
+}
+
+fn ask(request: &Request, upstream: u16, keep_range: bool) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(("127.0.0.1", upstream))?;
+    stream.write_all(head_of(request, keep_range).as_bytes())?;
     stream.write_all(&request.body)?;
     Answer::read(stream)
 }
