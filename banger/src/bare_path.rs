@@ -70,6 +70,7 @@ pub fn refuse_bare_path(source: &str) -> Result<(), Error> {
         };
     }
     let is_path = matches!(source, "." | "..")
+        || source.ends_with('/')
         || ["/", "./", "../", "~"]
             .iter()
             .any(|start| source.starts_with(start));
@@ -91,7 +92,8 @@ pub fn refuse_bare_path(source: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is at `path`, with the prefix for it. What might be a name, too, must be an archive or a layout.
+/// What is at `path`, with the prefix for it. What might be a name, too, must be a layout, or a file that is an archive or
+/// is called like a file.
 fn found_at(path: &Path, is_path: bool) -> Option<(&'static str, &'static str)> {
     if path.is_dir() {
         return match is_layout(path) {
@@ -99,7 +101,8 @@ fn found_at(path: &Path, is_path: bool) -> Option<(&'static str, &'static str)> 
             false => is_path.then_some(("a directory", "oci:")),
         };
     }
-    let is_meant = path.is_file() && (is_path || is_archive(path));
+    let is_called_so = path.extension().is_some() || path.components().count() > 1;
+    let is_meant = path.is_file() && (is_path || is_called_so || is_archive(path));
     is_meant.then_some(("a file", "tar:"))
 }
 
@@ -118,7 +121,9 @@ fn advice(source: &str, prefix: &str, is_path: bool) -> String {
 
 /// Whether a directory is an OCI image layout.
 fn is_layout(directory: &Path) -> bool {
-    directory.join("oci-layout").is_file()
+    ["oci-layout", "index.json"]
+        .iter()
+        .any(|name| directory.join(name).is_file())
 }
 
 /// Whether a file begins as a tar does, or as a compressed one.
@@ -164,6 +169,10 @@ mod tests {
             (at("nothing"), "goes before a path"),
             ("./nothing".to_owned(), "goes before a path"),
             ("..".to_owned(), "oci:.."),
+            ("src/".to_owned(), "oci:src/"),
+            // Files of this package, where tests run.
+            ("Cargo.toml".to_owned(), "docker://Cargo.toml"),
+            ("src/lib.rs".to_owned(), "docker://src/lib.rs"),
             ("~/x".to_owned(), "goes before a path"),
             ("dir:".to_owned() + &at("debian"), "skopeo copy dir:"),
             ("file:".to_owned() + &at("text"), "before the path"),
