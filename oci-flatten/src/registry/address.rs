@@ -173,17 +173,6 @@ pub(super) enum LookupError {
     Internal { host: String, address: IpAddr },
 }
 
-impl LookupError {
-    /// Whether the same question may be answered later.
-    pub(super) fn is_temporary(&self) -> bool {
-        // getaddrinfo's EAI_AGAIN, in the words of glibc and of musl; the standard library keeps no code.
-        matches!(self, Self::Unknown(error) if {
-            let text = error.to_string();
-            text.contains("Temporary failure") || text.contains("Try again")
-        })
-    }
-}
-
 impl fmt::Display for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -11,10 +11,11 @@ use serde_json::Value;
 use super::body::read_document;
 use super::challenge::{Challenge, TokenServer};
 use super::problem;
+use super::request::{Payload, Request};
 use super::retry::Failure;
 use super::rules::Location;
 use super::settings::RegistrySettings;
-use super::transport::{Payload, Request, Transport, host_and_port, origin_of};
+use super::transport::{Transport, host_and_port, origin_of};
 use crate::credentials::{self, Credential, Tried};
 use crate::error::{Error, ErrorKind};
 

@@ -9,10 +9,11 @@ use tokio::sync::OnceCell;
 
 use super::auth::{Asking, Authentication, Pass};
 use super::problem;
+use super::request::{Payload, Request};
 use super::retry::Failure;
 use super::rules::Location;
 use super::settings::{RegistrySettings, Timeouts};
-use super::transport::{Payload, Request, Transport, server_of};
+use super::transport::{Transport, server_of};
 use crate::error::{Error, ErrorKind};
 use crate::reference::is_loopback;
 

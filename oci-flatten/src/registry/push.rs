@@ -11,9 +11,10 @@ use tokio::time::{sleep, timeout};
 
 use super::endpoint::{Call, Endpoint, Target};
 use super::repository::content_digest;
+use super::request::Payload;
 use super::retry::{Backoff, Failure};
 use super::settings::RegistrySettings;
-use super::transport::{Payload, Transport};
+use super::transport::Transport;
 use super::upload::{FilePart, Session};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};

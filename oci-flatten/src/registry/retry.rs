@@ -244,7 +244,7 @@ fn is_permanent(error: &reqwest::Error) -> bool {
 
 /// Whether no server was found at all.
 fn is_nobody_there(error: &reqwest::Error) -> bool {
-    find::<LookupError>(error).is_some_and(|error| !error.is_temporary())
+    find::<LookupError>(error).is_some()
         || causes(error)
             .filter_map(|cause| cause.downcast_ref::<io::Error>())
             .any(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)

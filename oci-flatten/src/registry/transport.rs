@@ -7,19 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, LOCATION};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 use reqwest::{Client, Proxy, Response, Url, redirect};
 use rustls::AlertDescription;
 use tokio::time::timeout;
 
 use super::address::{Resolver, Scope};
 use super::proxy::{ProxyRules, shown};
+use super::request::{Payload, Request};
 use super::retry::{Failure, find_tls_error, from_request, is_not_tls};
 use super::settings::RegistrySettings;
 use super::tls::{self, HostCertificates, Protocol};
-use super::upload::FilePart;
 use super::warnings::Warnings;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -55,73 +54,9 @@ struct Known {
     http2_only: BTreeSet<String>,
 }
 
-/// A request to send.
-#[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    /// The registry that it is sent for, when it goes to another server.
-    pub(super) registry: Option<Url>,
-    /// Sent to the origin of `url`, until a redirect has left it.
-    pub(super) authorization: Option<HeaderValue>,
-    /// What other origins have asked for on the way, by origin.
-    pub(super) guests: BTreeMap<String, HeaderValue>,
-    pub(super) headers: HeaderMap,
-    pub(super) payload: Payload,
-}
-
-/// The body of a request.
-#[derive(Clone, Debug)]
-pub(super) enum Payload {
-    None,
-    /// It may hold a secret, so such requests are not redirected.
-    Form(Vec<(&'static str, String)>),
-    Bytes(Bytes),
-    File(FilePart),
-}
-
 /// The proxy that a response came through.
 #[derive(Clone, Debug)]
 pub(super) struct Via(pub(super) Url);
-
-impl Request {
-    pub(super) fn get(url: Url) -> Self {
-        Self {
-            method: Method::GET,
-            url,
-            registry: None,
-            authorization: None,
-            guests: BTreeMap::new(),
-            headers: HeaderMap::new(),
-            payload: Payload::None,
-        }
-    }
-}
-
-impl Request {
-    /// Whether its body is so long that no answer can be expected soon.
-    fn uploads(&self) -> bool {
-        matches!(self.payload, Payload::File(_))
-    }
-
-    /// Whether it is sent on by a response of `status`. What is sent with a body, or changes something, goes on only where the
-    /// server says that it stays the same request.
-    fn follows(&self, status: StatusCode) -> bool {
-        let reads = self.method == Method::GET || self.method == Method::HEAD;
-        let same = matches!(
-            status,
-            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
-        );
-        let moved = matches!(
-            status,
-            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER
-        );
-        match self.payload {
-            Payload::Form(_) => false,
-            _ => same || (moved && reads),
-        }
-    }
-}
 
 impl Transport {
     pub(super) fn new(settings: Arc<RegistrySettings>) -> Result<Self> {
@@ -256,7 +191,7 @@ impl Transport {
     /// good or bad. One that keeps silent is asked at `plain`, which is the same in `http`.
     pub(super) async fn speaks_tls(&self, secure: &Url, plain: &Url) -> Result<bool> {
         let request = self
-            .client_for(secure, Protocol::Http1)?
+            .client_for(secure, Protocol::Http1, false)?
             .get(secure.clone());
         if let Ok(outcome) = timeout(TLS_PATIENCE, request.send()).await {
             return Ok(outcome.map_or_else(|error| !is_not_tls(&error), |_| true));
