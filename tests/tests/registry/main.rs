@@ -6,6 +6,7 @@ mod asking;
 mod cached;
 mod faults;
 mod gateways;
+mod hints;
 mod parts;
 mod places;
 mod pushing;

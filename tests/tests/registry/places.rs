@@ -6,7 +6,7 @@ use oci_flatten::registry::{PullPolicy, RegistryRules};
 
 use crate::parts::image::TestImage;
 use crate::parts::proxy::{Action, Answer, Proxy, Request};
-use crate::parts::pull::Client;
+use crate::parts::pull::{Client, chain};
 use crate::parts::ready;
 use crate::parts::server::Registry;
 
@@ -237,5 +237,33 @@ async fn as_many_downloads_run_at_a_time_as_are_allowed() {
             client.count_events(|event| matches!(event, Event::Downloaded { .. })),
             8
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_name_the_proxy_without_its_password() {
+    let busy = Proxy::alone(|_| Answer::new(503).body("no upstream"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    for (domain, plain_http, why) in [
+        (closed.as_str(), true, "Connection refused"),
+        (closed.as_str(), false, "Connection refused"),
+        (&*busy.domain(), true, "no upstream"),
+        (&*busy.domain(), false, "unsuccessful"),
+    ] {
+        let mut client = Client::new();
+        client.settings.plain_http = plain_http;
+        client.settings.proxies.all = Some(format!("http://user:secret@{domain}"));
+        let error = client.expect_error("registry.example/org/app:v1", why).await;
+        assert_eq!(error.kind(), ErrorKind::Network);
+        let named = format!("through the proxy http://{domain}");
+        assert!(error.message().contains(&named), "{error}");
+        assert!(!chain(&error).contains("secret"), "{error}");
+        // The registry of this machine is none of the proxy's business.
+        let registry = Proxy::alone(|_| Answer::new(418));
+        client.settings.plain_http = false;
+        let local = format!("{}/org/app:v1", registry.domain());
+        client.expect_error(&local, "HTTP 418").await;
     }
 }
