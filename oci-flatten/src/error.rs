@@ -123,6 +123,7 @@ impl Error {
     }
 
     /// The same error without a server.
+    #[cfg(feature = "registry")]
     #[must_use]
     pub(crate) fn without_server(mut self) -> Self {
         self.inner.server = None;
@@ -130,6 +131,7 @@ impl Error {
     }
 
     /// The same error in other words.
+    #[cfg(feature = "registry")]
     #[must_use]
     pub(crate) fn with_message(mut self, message: String) -> Self {
         self.inner.message = message;

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 
 use super::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, excerpt};
-use crate::media_type::{MediaKind, MediaType, OCI_INDEX, OCI_MANIFEST};
+use crate::media_type::{MediaKind, MediaType};
 
 /// An index or a manifest.
 #[derive(Debug)]
@@ -117,6 +117,7 @@ impl ImageDocument {
 }
 
 /// Whether `bytes` are an image manifest or an index at all. One of a kind that is not supported is one.
+#[cfg(feature = "registry")]
 pub(crate) fn check_manifest(bytes: &[u8], declared: &MediaType) -> Result<()> {
     match ImageDocument::parse(bytes, declared) {
         Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
@@ -138,7 +139,9 @@ fn neither(document: &AnyDocument, declared: &MediaType) -> Error {
 ///
 /// What a server says about a document is not kept: a type that does not fit would hide what the document
 /// refers to from whoever reads it later.
+#[cfg(feature = "registry")]
 pub(crate) fn media_type_of(bytes: &[u8]) -> Option<MediaType> {
+    use crate::media_type::{OCI_INDEX, OCI_MANIFEST};
     let document: serde_json::Value = serde_json::from_slice(bytes).ok()?;
     let is_present = |field: &str| document.get(field).is_some_and(|value| !value.is_null());
     let (kind, plain) = match (is_present("config"), document.get("manifests").is_some()) {

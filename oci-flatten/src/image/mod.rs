@@ -11,9 +11,9 @@ mod select;
 
 pub(crate) use config::Config;
 pub use descriptor::Descriptor;
-pub(crate) use document::{Index, media_type_of};
+pub(crate) use document::Index;
 #[cfg(feature = "registry")]
-pub(crate) use document::check_manifest;
+pub(crate) use document::{check_manifest, media_type_of};
 pub use resolve::{Document, Documents, resolve};
 pub(crate) use resolve::{Loaded, fetch, load};
 pub(crate) use select::{Fit, select_each};

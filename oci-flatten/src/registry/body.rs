@@ -51,8 +51,10 @@ impl Body {
         self.chunks.next().await
     }
 
-    /// Undoes the coding. What it expands to is at most `expanded` bytes.
+    /// Undoes the coding of what expands to `expanded` bytes; far more is not read.
     pub(super) async fn decoded(self, expanded: u64) -> Result<Self, Failure> {
+        // What does not compress takes more than it is.
+        let expanded = expanded.saturating_mul(2).saturating_add(ENCODING_OVERHEAD);
         match &self.encoding {
             None => Ok(self),
             Some(encoding) => Ok(Self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, LOCATION};
 use http::{HeaderValue, StatusCode};
-use reqwest::{Client, Proxy, Response, Url, redirect};
+use reqwest::{Client, Proxy, RequestBuilder, Response, Url, redirect};
 use rustls::AlertDescription;
 use tokio::time::timeout;
 
@@ -126,64 +126,76 @@ impl Transport {
             .as_ref()
             .map(|proxy| format!(" through the proxy {}", shown(proxy)));
         let doing = format!("ask {server}{}", through.unwrap_or_default());
-        loop {
-            let (is_known, is_http2) = {
-                let known = self.known();
-                (
-                    known.present.contains(&server),
-                    known.http2_only.contains(&server),
-                )
-            };
-            let protocol = match is_http2 {
-                true => Protocol::Http2,
-                false => Protocol::Http1,
-            };
-            let (uploads, timeouts) = (request.uploads(), self.settings.timeouts);
-            let mut builder = self
-                .client_for(url, protocol, uploads)?
+        let (is_known, is_http2) = {
+            let known = self.known();
+            let has = |set: &BTreeSet<String>| set.contains(&server);
+            (has(&known.present), has(&known.http2_only))
+        };
+        let failed = |error| {
+            let failure = from_request(error, &doing, is_known);
+            Failure {
+                error: failure.error.with_server(&*server),
+                ..failure
+            }
+        };
+        let mut protocol = match is_http2 {
+            true => Protocol::Http2,
+            false => Protocol::Http1,
+        };
+        let mut in_http1 = None;
+        let mut response = loop {
+            let builder = self
+                .client_for(url, protocol, request.uploads())?
                 .request(request.method.clone(), url.clone())
                 .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
                 .headers(request.headers.clone());
-            if let Some(value) = authorization {
-                builder = builder.header(AUTHORIZATION, value.clone());
+            let outcome = self.transmit(builder, request, authorization).await;
+            match outcome {
+                Some(Ok(response)) => break response,
+                Some(Err(error))
+                    if protocol == Protocol::Http1 && wants_http2(&error, is_known) =>
+                {
+                    in_http1 = Some(error);
+                    protocol = Protocol::Http2;
+                }
+                Some(Err(error)) => return Err(failed(in_http1.unwrap_or(error))),
+                None => {
+                    let error = Error::new(ErrorKind::Network, format!("{doing}: timed out"));
+                    return Err(Failure::transient(error.with_server(&*server)));
+                }
             }
-            let outcome = match &request.payload {
-                Payload::None => builder.send().await,
-                Payload::Form(form) => builder.form(form).send().await,
-                Payload::Bytes(bytes) => builder.body(bytes.clone()).send().await,
-                Payload::File(part) => {
-                    let builder = builder.header(CONTENT_LENGTH, part.length());
-                    let sending = builder.body(part.body()).send();
-                    match part.watched(sending, timeouts.inactivity).await {
-                        Some(outcome) => outcome,
-                        None => {
-                            let message = format!("{doing}: timed out");
-                            let error = Error::new(ErrorKind::Network, message);
-                            return Err(Failure::transient(error.with_server(server)));
-                        }
-                    }
-                }
-            };
-            let mut response = match outcome {
-                Ok(response) => response,
-                Err(error) if !is_http2 && wants_http2(&error) => {
-                    self.known().http2_only.insert(server.clone());
-                    continue;
-                }
-                Err(error) => {
-                    let failure = from_request(error, &doing, is_known);
-                    return Err(Failure {
-                        error: failure.error.with_server(server),
-                        ..failure
-                    });
-                }
-            };
-            self.known().present.insert(server.clone());
-            self.warnings.note(&server, response.headers());
-            if let Some(via) = via {
-                response.extensions_mut().insert(Via(via));
+        };
+        if protocol == Protocol::Http2 {
+            self.known().http2_only.insert(server.clone());
+        }
+        self.known().present.insert(server.clone());
+        self.warnings.note(&server, response.headers());
+        if let Some(via) = via {
+            response.extensions_mut().insert(Via(via));
+        }
+        Ok(response)
+    }
+
+    /// Sends what has been built, with the body of `request`; `None` when an upload gets no further.
+    async fn transmit(
+        &self,
+        mut builder: RequestBuilder,
+        request: &Request,
+        authorization: Option<&HeaderValue>,
+    ) -> Option<reqwest::Result<Response>> {
+        if let Some(value) = authorization {
+            builder = builder.header(AUTHORIZATION, value.clone());
+        }
+        match &request.payload {
+            Payload::None => Some(builder.send().await),
+            Payload::Form(form) => Some(builder.form(form).send().await),
+            Payload::Bytes(bytes) => Some(builder.body(bytes.clone()).send().await),
+            Payload::File(part) => {
+                let builder = builder.header(CONTENT_LENGTH, part.length());
+                let sending = builder.body(part.body()).send();
+                let inactivity = self.settings.timeouts.inactivity;
+                part.watched(sending, inactivity).await
             }
-            return Ok(response);
         }
     }
 
@@ -345,12 +357,15 @@ pub(super) fn origin_of(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-/// Whether the handshake failed because the server has no other protocol.
-fn wants_http2(error: &reqwest::Error) -> bool {
-    matches!(
+/// Whether the server may speak nothing but HTTP/2: it says so in the handshake, or hangs up on the first request.
+fn wants_http2(error: &reqwest::Error, is_known: bool) -> bool {
+    let says_so = matches!(
         find_tls_error(error),
         Some(rustls::Error::AlertReceived(
             AlertDescription::NoApplicationProtocol
         ))
-    )
+    );
+    let is_secure = error.url().is_some_and(|url| url.scheme() == "https");
+    let hangs_up = error.is_request() && !error.is_connect() && !error.is_timeout();
+    says_so || (!is_known && is_secure && hangs_up)
 }

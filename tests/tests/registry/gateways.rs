@@ -71,7 +71,7 @@ async fn a_certificate_that_is_wrong_is_told_apart() {
     }
     let (registry, _image) = pushed();
     for (names, days, problem, why) in [
-        ("IP:127.0.0.1", -1, CertificateProblem::Expired, "expired"),
+        ("IP:127.0.0.1", -1, CertificateProblem::Expired, "xpired"),
         (
             "DNS:other.example",
             2,

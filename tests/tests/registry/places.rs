@@ -255,7 +255,9 @@ async fn errors_name_the_proxy_without_its_password() {
         let mut client = Client::new();
         client.settings.plain_http = plain_http;
         client.settings.proxies.all = Some(format!("http://user:secret@{domain}"));
-        let error = client.expect_error("registry.example/org/app:v1", why).await;
+        let error = client
+            .expect_error("registry.example/org/app:v1", why)
+            .await;
         assert_eq!(error.kind(), ErrorKind::Network);
         let named = format!("through the proxy http://{domain}");
         assert!(error.message().contains(&named), "{error}");

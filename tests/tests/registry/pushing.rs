@@ -156,10 +156,54 @@ async fn a_broken_upload_is_gone_on_with_where_it_stopped() {
             .map(|request| request.body.len())
             .collect();
         assert!(layer.len() <= most_patches, "{name}: {layer:?}");
-        if name == "cut request" {
-            assert_eq!(layer, [3_000_000, 2_000_000], "it went on");
-        }
     }
+}
+
+/// docker-registry may lose what a broken request brought; this one keeps it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_goes_on_behind_what_the_registry_has() {
+    let registry = Proxy::alone(|request| {
+        let at = |last: &str| {
+            Answer::new(202)
+                .header(
+                    "Location",
+                    format!("/v2/org/app/blobs/uploads/1?state={last}"),
+                )
+                .header("Range", format!("0-{last}"))
+        };
+        match (request.method.as_str(), request.header("content-range")) {
+            ("POST", _) => at("0"),
+            ("PATCH", None) => Answer::new(503),
+            ("GET", _) => Answer {
+                status: 204,
+                ..at("999999")
+            },
+            ("PATCH", Some("1000000-2999999")) => at("2999999"),
+            ("PUT", _) => Answer::new(201),
+            _ => Answer::new(404),
+        }
+    });
+    let image = TestImage::of(vec![noise(7, 3_000_000)]);
+    let blob = stored(&image.path(), &image.digest(0));
+    let reference = format!("{}/org/app:v1", registry.domain());
+    let pusher = pusher(&Client::new(), &reference, &Arc::default());
+    assert_eq!(pusher.blob(&blob, None).await.unwrap(), Pushed::Uploaded);
+    let sent: Vec<(String, usize)> = registry
+        .requests()
+        .iter()
+        .filter(|request| request.method == "PATCH" || request.method == "PUT")
+        .map(|request| (request.path.clone(), request.body.len()))
+        .collect();
+    let place = "/v2/org/app/blobs/uploads/1?state=";
+    let digest = image.digest(0).to_string().replace(':', "%3A");
+    assert_eq!(
+        sent,
+        [
+            (format!("{place}0"), 3_000_000),
+            (format!("{place}999999"), 2_000_000),
+            (format!("{place}2999999&digest={digest}"), 0),
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
