@@ -91,10 +91,10 @@ impl Pusher {
         })
     }
 
-    /// What the registry wants its users to know, so far.
+    /// What the registry wants its users to know, since this was asked last.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        self.transport.warnings.all()
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.transport.warnings.take()
     }
 
     /// Pushes a blob, unless it is there. The registry is asked to take it from its repository `mount_from` first, where
