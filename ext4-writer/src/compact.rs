@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::content::{Content, ContentStore, Data, Extent};
-use crate::device::{Access, Device};
+use crate::content::{Content, ContentStore, Data, Extent, is_zero};
+use crate::device::{Access, Device, RunWriter};
 use crate::error::Error;
 use crate::ids::{BlockNumber, LogicalBlock};
 use crate::tree::{FileTree, NodeId, NodeKind};
@@ -118,6 +118,7 @@ fn move_down<D: Device>(
     Ok(Some(pieces))
 }
 
+/// Copies blocks; those of zeros stay holes of the host's file.
 fn copy<D: Device>(
     access: &Access<D>,
     from: BlockNumber,
@@ -129,13 +130,19 @@ fn copy<D: Device>(
     let size = store.space.places().shape.block_size;
     let per_chunk = CHUNK_BYTES / size;
     let mut buffer = vec![0; (per_chunk.min(count) * size) as usize];
+    let mut writer = RunWriter::new(size);
     for done in (0..count).step_by(per_chunk as usize) {
         let blocks = per_chunk.min(count - done);
         let bytes = &mut buffer[..(blocks * size) as usize];
         access.read(from.plus(u64::from(done)), bytes)?;
-        access.write(to.plus(u64::from(done)), bytes)?;
+        for (block, bytes) in (u64::from(done)..).zip(bytes.chunks(size as usize)) {
+            match is_zero(bytes) {
+                false => writer.put(access, to.plus(block), bytes)?,
+                true => writer.put_zeros(access, to.plus(block))?,
+            }
+        }
     }
-    Ok(())
+    writer.flush(access)
 }
 
 /// Replaces moved extents, both lists in logical order, and joins what now adjoins.

@@ -1,14 +1,13 @@
-//! The only place that moves bytes: contents as they stream in, then everything else.
+//! Contents as they stream in, then the decisions about everything else.
 
 use crate::compact::{compact, reclaim_lost};
-use crate::content::{Content, ContentStore};
-use crate::device::{Access, Device, RunWriter};
-use crate::disk::superblock;
-use crate::encode::{self, BlockSink, Source};
+use crate::content::{Content, ContentRules, ContentStore};
+use crate::device::{Access, Device};
 use crate::error::Error;
 use crate::ids::BlockNumber;
 use crate::options::{Features, FormatOptions};
-use crate::plan::{self, Census, Demand, Places, Plan, Sized, Sizer};
+use crate::plan::{self, Census, Demand, Places, Sized, Sizer};
+use crate::planned::PlannedImage;
 use crate::summary::Summary;
 use crate::tree::FileTree;
 use uuid::Uuid;
@@ -49,8 +48,11 @@ impl<D: Device> ImageWriter<D> {
         let access = Access::new(device, options.block_size.bytes());
         access.set_len(0)?;
         let inline = options.features.contains(Features::INLINE_DATA);
-        let inline_limit = if inline { plan::INLINE_BYTES } else { 0 };
-        let store = ContentStore::new(Places::new(&options), inline_limit);
+        let rules = ContentRules {
+            inline_limit: if inline { plan::INLINE_BYTES } else { 0 },
+            zeros_to_holes: options.zeros_to_holes,
+        };
+        let store = ContentStore::new(Places::new(&options), rules);
         Ok(Self {
             access,
             options,
@@ -75,7 +77,8 @@ impl<D: Device> ImageWriter<D> {
         self.store.begin(size_hint)
     }
 
-    /// Adds bytes to the content. Blocks of zeros become holes.
+    /// Adds bytes to the content. Blocks of zeros take no space of the device, and with
+    /// [`FormatOptions::zeros_to_holes`] none of the filesystem.
     ///
     /// # Errors
     /// Where the device fails or the file becomes too large for ext4.
@@ -83,7 +86,7 @@ impl<D: Device> ImageWriter<D> {
         self.store.write(&self.access, bytes)
     }
 
-    /// Adds `length` zeros to the content at no cost.
+    /// Adds a hole of `length` bytes to the content. Blocks that are partly written take space all the same.
     ///
     /// # Errors
     /// Where the device fails or the file becomes too large for ext4.
@@ -112,16 +115,30 @@ impl<D: Device> ImageWriter<D> {
     /// Writes everything else, and the superblock last: until then the device holds no filesystem.
     ///
     /// # Errors
+    /// Those of [`ImageWriter::plan`] and [`PlannedImage::write`].
+    pub fn finish(self, tree: FileTree<Content>) -> Result<Summary, Error> {
+        self.plan(tree)?.write()
+    }
+
+    /// Decides everything about the image but its UUID, for callers whose UUID depends on what was decided.
+    ///
+    /// # Errors
     /// Where the tree does not fit the size asked for, ext4 cannot hold something in it, or the device fails.
-    pub fn finish(mut self, mut tree: FileTree<Content>) -> Result<Summary, Error> {
+    pub fn plan(mut self, mut tree: FileTree<Content>) -> Result<PlannedImage<D>, Error> {
         self.store.flush(&self.access)?;
+        self.options.hash_seed = Some(self.options.effective_hash_seed());
         let shape = self.store.space.places().shape;
         let census = Census::new(&mut tree, &self.options, shape)?;
         reclaim_lost(&tree, &mut self.store, census.content_blocks);
         let sized = self.settle(&mut tree, &census)?;
-        let plan = Plan::new(census, sized, &self.options, &self.store.space);
-        self.clear(&plan)?;
-        self.write(&plan, &tree)
+        Ok(PlannedImage {
+            access: self.access,
+            options: self.options,
+            space: self.store.space,
+            tree,
+            census,
+            sized,
+        })
     }
 
     /// Decides the size, and moves content down where it lies too far up for it.
@@ -166,80 +183,5 @@ impl<D: Device> ImageWriter<D> {
 
     fn has_holes(&self) -> bool {
         self.store.space.holes().blocks() > 0
-    }
-
-    /// Has everything read as zeros that is not written later: what was released, and on a device that
-    /// begins with other bytes, every place of metadata.
-    fn clear(&self, plan: &Plan) -> Result<(), Error> {
-        for range in self.store.space.stale() {
-            self.access.discard(range)?;
-        }
-        if self.access.starts_zeroed() {
-            return Ok(());
-        }
-        let content_end = self.store.space.cursor().0;
-        let groups = plan.layout().groups.iter();
-        let tables = groups.map(|group| {
-            group.inode_table.0..group.inode_table.0 + u64::from(plan.dimensions().table_blocks)
-        });
-        let files = plan
-            .layout()
-            .system_files
-            .iter()
-            .flat_map(|file| file.runs.iter().cloned());
-        self.access.discard(0..1)?;
-        for range in tables.chain(files) {
-            debug_assert!(range.start >= content_end);
-            self.access.discard(range)?;
-        }
-        Ok(())
-    }
-
-    fn write(&self, plan: &Plan, tree: &FileTree<Content>) -> Result<Summary, Error> {
-        let bytes = plan.sized.bytes;
-        self.access.set_len(bytes)?;
-        let source = Source {
-            plan,
-            tree,
-            options: &self.options,
-        };
-        let mut sink = Sink {
-            access: &self.access,
-            writer: RunWriter::new(plan.shape().block_size),
-        };
-        let totals = encode::encode(source, &mut sink)?;
-        sink.writer.flush(&self.access)?;
-        self.access.sync()?;
-        let primary = encode::primary(source, totals);
-        self.access.write_bytes(superblock::OFFSET, &primary)?;
-        self.access.sync()?;
-        let dimensions = plan.dimensions();
-        let block_size = plan.shape().block_size;
-        let demand = Demand::new(&plan.census, tree, plan.shape());
-        Ok(Summary {
-            size_bytes: bytes,
-            block_size,
-            blocks: dimensions.blocks,
-            free_blocks: totals.free_blocks,
-            free_bytes: totals.free_blocks * u64::from(block_size),
-            inodes: u64::from(dimensions.inodes_per_group) * u64::from(dimensions.groups),
-            free_inodes: totals.free_inodes,
-            groups: dimensions.groups,
-            content_bytes: demand.content_blocks() * u64::from(block_size),
-            journal_bytes: plan.journal_bytes(),
-            uuid: self.options.uuid,
-        })
-    }
-}
-
-/// Sends blocks to the device.
-struct Sink<'a, D> {
-    access: &'a Access<D>,
-    writer: RunWriter,
-}
-
-impl<D: Device> BlockSink for Sink<'_, D> {
-    fn put(&mut self, block: BlockNumber, bytes: &[u8]) -> Result<(), Error> {
-        self.writer.put(self.access, block, bytes)
     }
 }

@@ -8,7 +8,7 @@
 //!                                      │ Content
 //! names, metadata ──► FileTree ────────┘
 //!                        │
-//!             ImageWriter::finish
+//!             ImageWriter::finish (plan, then write)
 //!                        ├─ census      inode numbers, order of directories, what everything needs
 //!                        ├─ size        blocks, groups, inodes, journal; or the smallest size that would do
 //!                        ├─ (compact)   content beyond the final size moves down
@@ -51,7 +51,9 @@
 //! - Directories of one block are linear; longer ones are indexed, with a fifth of each leaf free. `lost+found` is linear, and has
 //!   16 KiB to find names in, as with mke2fs.
 //! - Names are hashed as unsigned characters (`s_flags` 2), whatever the machine.
-//! - Blocks of zeros are holes, and so is everything free: bytes of released contents are never in the image.
+//! - A hole of a file is what was skipped. Blocks of zeros that were written are blocks of the filesystem, and holes of the image's
+//!   file only, unless [`FormatOptions::zeros_to_holes`] says otherwise. Everything free is a hole of that file, too: bytes of
+//!   released contents are never in the image.
 //! - All bitmaps are written, those of empty groups too, so that `e2fsck -b` finds nothing to say. Inode tables
 //!   read as zeros where unused, and say so (`INODE_ZEROED`): a mount starts no lazy initialisation.
 //! - An extended attribute lies in its inode where it fits, else in a block.
@@ -80,6 +82,7 @@ mod ids;
 mod image;
 mod options;
 mod plan;
+mod planned;
 mod source;
 mod summary;
 mod tree;
@@ -94,6 +97,7 @@ pub use self::options::{
     BlockSize, Features, FormatOptions, HashAlgorithm, InodeRule, InodeSize, JournalRule,
     MountOptions, OptionsError, Reserved, SizeRule,
 };
+pub use self::planned::PlannedImage;
 pub use self::source::{DirectoryOptions, SourceError, read_directory, read_tar};
 pub use self::summary::Summary;
 pub use self::tree::{

@@ -95,6 +95,10 @@ fn build(device: &impl Device) -> Result<Summary, Error> {
         contents.push(store(&noise(n, 60_000))?);
     }
     writer.release(doomed)?;
+    // Zeros where other bytes were, and where there were none.
+    writer.begin_content(100_000)?;
+    writer.write_content(&[0; 100_000])?;
+    contents.push(writer.end_content()?);
     writer.begin_content(0)?;
     for n in 0..10 {
         writer.write_content(&noise(n, 4096))?;

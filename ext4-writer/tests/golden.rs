@@ -33,6 +33,7 @@ fn golden(name: &str, options: FormatOptions) {
         .tree
         .insert(root, b"holes", FileKind::File(content), file())
         .unwrap();
+    image.file(root, b"zeros", &[0; 20_000]);
     let target = vec![b't'; 100].into_boxed_slice();
     image
         .tree

@@ -36,7 +36,7 @@ const fn mutation(
     }
 }
 
-const MUTATIONS: [Mutation; 16] = [
+const MUTATIONS: [Mutation; 17] = [
     mutation(
         "checksums are inverted at the end",
         "checksum.rs",
@@ -91,12 +91,22 @@ const MUTATIONS: [Mutation; 16] = [
     ),
     mutation(
         "released bytes stay",
-        "image.rs",
-        "for range in self.store.space.stale() {",
-        "for range in self.store.space.stale().take(0) {",
+        "planned.rs",
+        "for range in space.stale() {",
+        "for range in space.stale().take(0) {",
         (
             "space",
             "released_content_leaves_no_bytes_in_what_stays_free",
+        ),
+    ),
+    mutation(
+        "zeros keep the bytes that were released before them",
+        "content/store.rs",
+        "true => self.writer.put_zeros(access, physical.number),",
+        "true => Ok(()),",
+        (
+            "zeros",
+            "zeros_in_the_place_of_released_bytes_are_zeros_and_sparse",
         ),
     ),
     mutation(

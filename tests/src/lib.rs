@@ -111,13 +111,22 @@ pub fn succeed(command: &mut Command) -> String {
 ///
 /// When that fails.
 pub fn flatten_layout(layout: &Path, output: &Path) {
+    flatten_source(&format!("oci:{}", layout.display()), output);
+}
+
+/// Flattens an image to a file, as the program does.
+///
+/// # Panics
+///
+/// When that fails.
+pub fn flatten_source(source: &str, output: &Path) {
     use banger::flatten::{Options, open_and_flatten};
     use banger::source::SourceOptions;
     use oci_flatten::flatten::CancellationToken;
     use oci_flatten::progress::{Observer, Silent};
     use oci_flatten::source::SourceName;
 
-    let name = SourceName::parse(&format!("oci:{}", layout.display())).unwrap();
+    let name = SourceName::parse(source).unwrap();
     let output = banger::output::OutputFile::create(output, false).unwrap();
     let file = output.handle().unwrap();
     let sources = SourceOptions::default();

@@ -2,12 +2,13 @@
 //! clean when written to.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use banger_tests::mount::{LoopMount, user_mode_linux};
 use banger_tests::{
-    flatten_layout, oracle, root, sample_image, shared_images, succeed, tool, tree,
+    flatten_layout, flatten_source, oracle, root, sample_image, shared_images, succeed, tool, tree,
 };
 
 fn images() -> Vec<PathBuf> {
@@ -100,6 +101,44 @@ fn user_mode_linux_writes_to_it_and_it_stays_clean() {
         console.contains("This greeting is from layer 2."),
         "{console}"
     );
+    assert_clean(&image);
+}
+
+/// The kernel takes no swap file that has holes.
+#[test]
+fn user_mode_linux_swaps_to_a_file_of_the_image() {
+    if !(tool("linux.uml") && tool("mkswap") && tool("swapon") && tool("e2fsck")) {
+        return;
+    }
+    let work = tempfile::tempdir().unwrap();
+    let folder = work.path().join("root");
+    fs::create_dir(&folder).unwrap();
+    let swap = folder.join("swapfile");
+    fs::File::create(&swap).unwrap().set_len(16 << 20).unwrap();
+    fs::set_permissions(&swap, fs::Permissions::from_mode(0o600)).unwrap();
+    succeed(Command::new("/sbin/mkswap").arg(&swap));
+    let archive = work.path().join("rootfs.tar");
+    succeed(
+        Command::new("tar")
+            .args(["--owner=0", "--group=0", "-C"])
+            .arg(&folder)
+            .arg("-cf")
+            .arg(&archive)
+            .arg("."),
+    );
+    let image = work.path().join("rootfs.ext4");
+    flatten_source(&format!("tar:{}", archive.display()), &image);
+    let on_disk = fs::metadata(&image).unwrap().blocks() * 512;
+    assert!(
+        on_disk < 2 << 20,
+        "the zeros take {on_disk} bytes of the host"
+    );
+    let console = user_mode_linux(
+        &image,
+        work.path(),
+        "swapon /mnt/disk/swapfile\ncat /proc/swaps\nswapoff /mnt/disk/swapfile",
+    );
+    assert!(console.contains("/mnt/disk/swapfile"), "{console}");
     assert_clean(&image);
 }
 

@@ -5,7 +5,7 @@ mod space;
 mod store;
 
 pub(crate) use self::space::Space;
-pub(crate) use self::store::ContentStore;
+pub(crate) use self::store::{ContentRules, ContentStore, is_zero};
 use crate::ids::{BlockNumber, LogicalBlock};
 
 /// The content of one regular file, stored in the image that [`ImageWriter::end_content`](crate::ImageWriter::end_content)

@@ -15,11 +15,19 @@ pub(crate) struct Space {
     cursor: BlockNumber,
     /// Where the usable run that holds the cursor ends.
     run_end: BlockNumber,
-    /// The first block that was never written.
+    /// The first block that was never given out.
     high_water: BlockNumber,
     holes: Holes,
     /// Blocks in use.
     used: u64,
+}
+
+/// A block that content may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block {
+    pub(super) number: BlockNumber,
+    /// Whether no content ever had it.
+    pub(super) is_fresh: bool,
 }
 
 /// Blocks set aside for the content that is being stored.
@@ -61,7 +69,7 @@ impl Space {
         &self.holes
     }
 
-    /// Ranges that were written and are free now; their bytes must not stay.
+    /// Ranges that were given out and are free now; their bytes must not stay.
     pub(crate) fn stale(&self) -> impl Iterator<Item = Range<u64>> {
         let tail = self.cursor.0..self.high_water.0;
         self.holes.iter().chain((!tail.is_empty()).then_some(tail))
@@ -76,8 +84,8 @@ impl Space {
     }
 
     /// Takes the next block of a window; `None` when it is used up.
-    pub(super) fn take(&mut self, window: &mut Window) -> Option<BlockNumber> {
-        let block = match window {
+    pub(super) fn take(&mut self, window: &mut Window) -> Option<Block> {
+        let number = match window {
             Window::Hole(range) => BlockNumber(range.next()?),
             Window::Tail => {
                 if self.cursor >= self.run_end {
@@ -86,12 +94,13 @@ impl Space {
                 }
                 let block = self.cursor;
                 self.cursor = block.plus(1);
-                self.high_water = self.high_water.max(self.cursor);
                 block
             }
         };
         self.used += 1;
-        Some(block)
+        let is_fresh = number >= self.high_water;
+        self.high_water = self.high_water.max(number.plus(1));
+        Some(Block { number, is_fresh })
     }
 
     /// Gives back what a window did not use.

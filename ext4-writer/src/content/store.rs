@@ -13,11 +13,21 @@ pub(crate) struct ContentStore {
     pub(crate) space: Space,
     writer: RunWriter,
     block_size: usize,
-    /// Files up to this many bytes are kept for their inode; 0 without `inline_data`.
-    inline_limit: usize,
+    rules: ContentRules,
     open: Option<Open>,
     /// A block that is not full yet.
     staged: Vec<u8>,
+    /// Whether any byte of that block was written, not skipped.
+    staged_is_data: bool,
+}
+
+/// What becomes of contents that need no block of their own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ContentRules {
+    /// Files up to this many bytes are kept for their inode; 0 without `inline_data`.
+    pub(crate) inline_limit: usize,
+    /// Whether blocks of zeros that were written become holes, as skipped ones do.
+    pub(crate) zeros_to_holes: bool,
 }
 
 /// The content that is being stored.
@@ -35,15 +45,16 @@ const WINDOW_BLOCKS: u64 = 256;
 const MAX_FILE_BLOCKS: u64 = u32::MAX as u64;
 
 impl ContentStore {
-    pub(crate) fn new(places: Places, inline_limit: usize) -> Self {
+    pub(crate) fn new(places: Places, rules: ContentRules) -> Self {
         let block_size = places.shape.block_size;
         Self {
             space: Space::new(places),
             writer: RunWriter::new(block_size),
             block_size: block_size as usize,
-            inline_limit,
+            rules,
             open: None,
             staged: Vec::with_capacity(block_size as usize),
+            staged_is_data: false,
         }
     }
 
@@ -72,7 +83,7 @@ impl ContentStore {
         let mut rest = bytes;
         if !self.staged.is_empty() {
             let (head, tail) = rest.split_at(rest.len().min(self.block_size - self.staged.len()));
-            self.staged.extend_from_slice(head);
+            self.stage(head);
             rest = tail;
             if self.staged.len() < self.block_size {
                 return Ok(());
@@ -84,7 +95,7 @@ impl ContentStore {
             self.commit(access, block, end)?;
             rest = tail;
         }
-        self.staged.extend_from_slice(rest);
+        self.stage(rest);
         Ok(())
     }
 
@@ -108,11 +119,11 @@ impl ContentStore {
     pub(crate) fn end<D: Device>(&mut self, access: &Access<D>) -> Result<Content, Error> {
         let size = self.size();
         let block_size = self.block_size as u64;
-        let inline = size <= self.inline_limit as u64 && self.staged.len() as u64 == size;
+        let inline = size <= self.rules.inline_limit as u64 && self.staged.len() as u64 == size;
         let mut data = Data::Hole;
         if inline && size > 0 {
             data = Data::Inline(self.staged.as_slice().into());
-            self.staged.clear();
+            self.unstage();
         } else if !self.staged.is_empty() {
             self.commit_staged(access, size.next_multiple_of(block_size))?;
         }
@@ -159,15 +170,33 @@ impl ContentStore {
         Ok(())
     }
 
+    /// Keeps bytes that were written until their block is full.
+    fn stage(&mut self, bytes: &[u8]) {
+        self.staged.extend_from_slice(bytes);
+        self.staged_is_data |= !bytes.is_empty();
+    }
+
+    fn unstage(&mut self) {
+        self.staged.clear();
+        self.staged_is_data = false;
+    }
+
+    /// Stores the staged block, unless all of it was skipped: then it is a hole.
     fn commit_staged<D: Device>(&mut self, access: &Access<D>, end: u64) -> Result<(), Error> {
         let staged = std::mem::take(&mut self.staged);
-        let result = self.commit(access, &staged, end);
+        let result = match self.staged_is_data {
+            true => self.commit(access, &staged, end),
+            false => Ok(()),
+        };
         self.staged = staged;
-        self.staged.clear();
+        self.unstage();
         result
     }
 
-    /// Stores the block of the open content that ends at byte `end`, unless it is all zeros.
+    /// Stores the block of the open content that ends at byte `end`.
+    ///
+    /// A block of zeros takes its place like any other, as swap files and boot loaders need it; but nothing is written where
+    /// the device reads as zeros already, so that it stays a hole of the host's file.
     fn commit<D: Device>(
         &mut self,
         access: &Access<D>,
@@ -177,7 +206,8 @@ impl ContentStore {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
-        if is_zero(bytes) {
+        let is_zero = is_zero(bytes);
+        if is_zero && self.rules.zeros_to_holes {
             return Ok(());
         }
         // At most MAX_FILE_BLOCKS, as `grow` has checked.
@@ -194,12 +224,17 @@ impl ContentStore {
                     .window(if left == 0 { WINDOW_BLOCKS } else { left }),
             );
         };
-        Extent::push(&mut open.extents, logical, physical);
-        self.writer.put(access, physical, bytes)
+        Extent::push(&mut open.extents, logical, physical.number);
+        match is_zero {
+            false => self.writer.put(access, physical.number, bytes),
+            true if physical.is_fresh && access.starts_zeroed() => Ok(()),
+            true => self.writer.put_zeros(access, physical.number),
+        }
     }
 }
 
-fn is_zero(bytes: &[u8]) -> bool {
+/// Whether all bytes are zeros.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     const ZEROS: [u8; 256] = [0; 256];
     bytes
         .chunks(ZEROS.len())

@@ -78,11 +78,12 @@ fn failure(operation: &'static str, range: Range<u64>, source: std::io::Error) -
 /// Writes of this many bytes keep the cost of a call small without holding much memory.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Buffers blocks while each follows the one before.
+/// Buffers blocks while each follows the one before: of bytes, or of zeros, for which nothing need be written.
 #[derive(Debug)]
 pub(crate) struct RunWriter {
     start: BlockNumber,
     next: BlockNumber,
+    /// The bytes from `start` to `next`; none where the run is of zeros.
     buffer: Vec<u8>,
     block_size: usize,
 }
@@ -105,9 +106,9 @@ impl RunWriter {
         bytes: &[u8],
     ) -> Result<(), Error> {
         debug_assert!(bytes.len() <= self.block_size);
-        if block != self.next || self.buffer.len() + self.block_size > BUFFER_BYTES {
-            self.flush(access)?;
-            self.start = block;
+        let is_full = self.buffer.len() + self.block_size > BUFFER_BYTES;
+        if block != self.next || is_full || self.buffer.is_empty() {
+            self.begin(access, block)?;
         }
         let end = self.buffer.len() + self.block_size;
         self.buffer.extend_from_slice(bytes);
@@ -116,12 +117,34 @@ impl RunWriter {
         Ok(())
     }
 
-    pub(crate) fn flush<D: Device>(&mut self, access: &Access<D>) -> Result<(), Error> {
-        if self.buffer.is_empty() {
-            return Ok(());
+    /// Takes one block that is to read as zeros, whatever it held.
+    pub(crate) fn put_zeros<D: Device>(
+        &mut self,
+        access: &Access<D>,
+        block: BlockNumber,
+    ) -> Result<(), Error> {
+        if block != self.next || !self.buffer.is_empty() {
+            self.begin(access, block)?;
         }
-        access.write(self.start, &self.buffer)?;
-        self.buffer.clear();
+        self.next = block.plus(1);
+        Ok(())
+    }
+
+    fn begin<D: Device>(&mut self, access: &Access<D>, block: BlockNumber) -> Result<(), Error> {
+        self.flush(access)?;
+        self.start = block;
+        self.next = block;
+        Ok(())
+    }
+
+    pub(crate) fn flush<D: Device>(&mut self, access: &Access<D>) -> Result<(), Error> {
+        if !self.buffer.is_empty() {
+            access.write(self.start, &self.buffer)?;
+            self.buffer.clear();
+        } else if self.start < self.next {
+            access.discard(self.start.0..self.next.0)?;
+        }
+        self.start = self.next;
         Ok(())
     }
 }

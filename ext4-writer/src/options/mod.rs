@@ -110,6 +110,9 @@ pub struct FormatOptions {
     pub directory_slack_percent: u8,
     /// Whether to add `lost+found` where the tree has none.
     pub lost_and_found: bool,
+    /// Whether a block of zeros in a file becomes a hole of the file, as with `mke2fs -d`. Where not, it has a block in the
+    /// filesystem, as swap files and boot loaders need it, and only the device stays sparse there.
+    pub zeros_to_holes: bool,
 }
 
 impl Default for FormatOptions {
@@ -131,13 +134,14 @@ impl Default for FormatOptions {
             latest_time: None,
             directory_slack_percent: 20,
             lost_and_found: true,
+            zeros_to_holes: false,
         }
     }
 }
 
 impl FormatOptions {
     /// Options for an image that is only ever mounted read-only: no journal, no room to grow,
-    /// no spare blocks or inodes, full directory leaves.
+    /// no spare blocks or inodes, full directory leaves, holes in place of zeros.
     pub fn read_only() -> Self {
         let features = Features::default().difference(Features::RESIZE_INODE);
         Self {
@@ -147,6 +151,7 @@ impl FormatOptions {
             journal: JournalRule::None,
             directory_slack_percent: 0,
             lost_and_found: false,
+            zeros_to_holes: true,
             ..Self::default()
         }
     }

@@ -100,6 +100,7 @@ impl Program<'_> {
             features: features(Bits(bits), more, rare),
             directory_slack_percent: self.byte() % 51,
             lost_and_found: !rare.has(5),
+            zeros_to_holes: rare.has(7),
             ..FormatOptions::default()
         }
     }

@@ -48,6 +48,9 @@ fn fill(image: &mut Image, parent: (NodeId, &[u8]), entries: &Entries, files: &m
                         Piece::Data { seed, length } => {
                             image.writer.write_content(&noise(*seed, *length)).unwrap();
                         }
+                        Piece::Zeros(length) => {
+                            image.writer.write_content(&vec![0; *length]).unwrap();
+                        }
                         Piece::Hole(length) => image.writer.skip_content(*length).unwrap(),
                     }
                 }

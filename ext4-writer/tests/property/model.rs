@@ -21,10 +21,11 @@ pub(crate) enum Model {
 
 pub(crate) type Entries = BTreeMap<Vec<u8>, (Model, Attributes)>;
 
-/// Part of a file: bytes, or a hole.
+/// Part of a file: bytes, zeros, or a hole.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Piece {
     Data { seed: u64, length: usize },
+    Zeros(usize),
     Hole(u64),
 }
 
@@ -133,7 +134,8 @@ pub(crate) fn pieces() -> impl Strategy<Value = Vec<Piece>> {
         Just(5_000_000)
     ];
     let piece = prop_oneof![
-        2 => (any::<u64>(), length).prop_map(|(seed, length)| Piece::Data { seed, length }),
+        3 => (any::<u64>(), length.clone()).prop_map(|(seed, length)| Piece::Data { seed, length }),
+        1 => length.prop_map(Piece::Zeros),
         1 => hole.prop_map(Piece::Hole),
     ];
     prop::collection::vec(piece, 0..12)
@@ -262,6 +264,7 @@ pub(crate) fn options() -> impl Strategy<Value = FormatOptions> {
                     JournalRule::None
                 },
                 directory_slack_percent,
+                zeros_to_holes: bits & (1 << 27) != 0,
                 reserved: Reserved {
                     basis_points,
                     ..Reserved::default()
@@ -306,6 +309,7 @@ pub(crate) fn bytes_of(pieces: &[Piece]) -> Vec<u8> {
     for piece in pieces {
         match piece {
             Piece::Data { seed, length } => bytes.extend(noise(*seed, *length)),
+            Piece::Zeros(length) => bytes.resize(bytes.len() + length, 0),
             Piece::Hole(length) => bytes.resize(bytes.len() + *length as usize, 0),
         }
     }
