@@ -1,5 +1,7 @@
 //! The whole way: source → merged tree and contents → `rootfs.ext4`.
 
+mod identity;
+mod options;
 mod sink;
 mod summary;
 mod tree;
@@ -9,12 +11,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ext4_writer::{FileDevice, FormatOptions, ImageWriter, SizeRule, VerityOptions, append_verity};
+use ext4_writer::{FileDevice, ImageWriter, VerityOptions, append_verity};
 use oci_flatten::apply::LayerReport;
 use oci_flatten::digest::Digest;
 use oci_flatten::flatten::{CancellationToken, FlattenOptions, Flattened};
 use oci_flatten::image::Image;
-use oci_flatten::limits::Limits;
 use oci_flatten::progress::Observer;
 use oci_flatten::source::{Source, SourceName};
 use oci_flatten::warning::Warning;
@@ -23,41 +24,11 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind};
 use crate::size::format_size;
 use crate::source::{SourceOptions, explain_tar, is_corrupt_cache, open};
+use identity::{Effects, uuid_of};
+pub use options::{FsFeature, Options, Profile};
 use sink::Ext4Sink;
 pub use summary::{LayerSummary, Summary, VeritySummary};
-use tree::ext4_tree;
-
-/// What the user decides about the filesystem.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Size of the filesystem in bytes; by default 1.25 × content, 1 GiB at least.
-    pub size: Option<u64>,
-    /// UUID of the filesystem; by default derived from the image's digest.
-    pub uuid: Option<Uuid>,
-    /// Volume label, 16 bytes at most.
-    pub label: Option<String>,
-    /// What the filesystem is for.
-    pub profile: Profile,
-    /// Whether SELinux labels are left out.
-    pub skip_selinux: bool,
-    /// Whether character and block devices are left out.
-    pub skip_devices: bool,
-    /// Bounds on what the image may make of itself.
-    pub limits: Limits,
-}
-
-/// What a filesystem is for.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Profile {
-    /// To be written to: a journal, free space, room to grow.
-    #[default]
-    ReadWrite,
-    /// To be mounted read-only, such as below an overlay: as small as it can be.
-    ReadOnly {
-        /// Whether a dm-verity hash tree follows the filesystem.
-        verity: bool,
-    },
-}
+use tree::{LeaveOut, ext4_tree};
 
 /// Opens the image that `name` stands for and flattens it into `file`.
 ///
@@ -74,6 +45,7 @@ pub async fn open_and_flatten(
     observer: &Arc<dyn Observer>,
     cancellation: &CancellationToken,
 ) -> Result<(Arc<dyn Source>, Summary), Error> {
+    options.validate()?;
     let mended = Mutex::new(Vec::new());
     let note = |warnings: Vec<String>| {
         let mut mended = mended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,11 +128,12 @@ pub async fn flatten(
 ) -> Result<Summary, Error> {
     let image = file.try_clone().map(FileDevice::unsynced);
     let image = image.map_err(|error| Error::io("open the output once more", error))?;
-    let image = ImageWriter::new(image, format_options(&options)).map_err(from_ext4)?;
+    let image = ImageWriter::new(image, options.format()).map_err(from_ext4)?;
     let flatten_options = FlattenOptions {
         limits: options.limits.clone(),
         implied_mtime: None,
-        skip_selinux: options.skip_selinux,
+        // They are left out of the tree, so that it is known whether there were any.
+        skip_selinux: false,
     };
     let flattened = oci_flatten::flatten::flatten(
         source.clone(),
@@ -182,20 +155,6 @@ pub async fn flatten(
     }
 }
 
-fn format_options(options: &Options) -> FormatOptions {
-    let mut format = match options.profile {
-        Profile::ReadWrite => FormatOptions::default(),
-        Profile::ReadOnly { .. } => FormatOptions::read_only(),
-    };
-    if let Some(size) = options.size {
-        format.size = SizeRule::Exact(size);
-    }
-    if let Some(label) = &options.label {
-        format.label = label.clone().into_bytes();
-    }
-    format
-}
-
 /// Writes the metadata once all layers are applied.
 fn finish(
     image: &Image,
@@ -212,7 +171,11 @@ fn finish(
         stored_bytes,
         ..
     } = flattened;
-    let tree = ext4_tree(rootfs, options.skip_devices).map_err(|error| {
+    let leave_out = LeaveOut {
+        devices: options.skip_devices,
+        selinux: options.skip_selinux,
+    };
+    let (tree, left_out) = ext4_tree(rootfs, leave_out).map_err(|error| {
         Error::new(
             ErrorKind::Integrity,
             "the image does not fit an ext4 filesystem",
@@ -220,9 +183,22 @@ fn finish(
         .with_source(error)
     })?;
     let mut writer = sink.into_image();
-    let uuid = options.uuid.unwrap_or_else(|| uuid_of(&digest));
-    writer.set_uuid(uuid).map_err(from_ext4)?;
-    let filesystem = writer.finish(tree).map_err(from_ext4)?;
+    let usual = || uuid_of(&digest, &Options::default(), &Effects::default());
+    writer
+        .set_uuid(options.uuid.unwrap_or_else(usual))
+        .map_err(from_ext4)?;
+    let mut planned = writer.plan(tree).map_err(from_ext4)?;
+    let uuid = options.uuid.unwrap_or_else(|| {
+        let size = planned.size_bytes();
+        let effects = Effects {
+            size: (!planned.equals_size_rule(options.usual_size())).then_some(size),
+            without_devices: left_out.devices,
+            without_selinux: left_out.selinux,
+        };
+        uuid_of(&digest, options, &effects)
+    });
+    planned.set_uuid(uuid).map_err(from_ext4)?;
+    let filesystem = planned.write().map_err(from_ext4)?;
     let size_bytes = filesystem.blocks * u64::from(filesystem.block_size);
     tracing::debug!(%uuid, size_bytes, inodes = filesystem.inodes, "filesystem is complete");
     if size_bytes < filesystem.size_bytes {
@@ -276,11 +252,6 @@ fn seal(file: &File, size_bytes: u64, uuid: Uuid) -> Result<VeritySummary, Error
         hash_offset: tree.hash_offset,
         total_bytes: tree.total_bytes,
     })
-}
-
-/// The UUID of an image's filesystem: version 5, of the digest as a URN.
-fn uuid_of(digest: &Digest) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, digest.as_str().as_bytes())
 }
 
 fn layer_summaries(image: &Image, reports: &[LayerReport]) -> Vec<LayerSummary> {

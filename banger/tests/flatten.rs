@@ -9,7 +9,7 @@
 mod support;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -720,4 +720,94 @@ fn a_read_only_image_is_small_and_sealed() {
         2,
     );
     assert!(stderr.contains("--profile read-only"), "{stderr}");
+}
+
+/// Two filesystems of one UUID are a conflict for udev and overlayfs.
+#[test]
+fn what_changes_the_bytes_changes_the_uuid() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("rootfs.ext4");
+    let made = |arguments: &[&str]| {
+        let mut command = flatten(&sample(), &output);
+        command.args(["--force", "--quiet"]).args(arguments);
+        let uuid = run(&mut command, 0).0;
+        // Superblock and descriptors, with the checksums of all bitmaps, then contents, directories and inodes.
+        let mut first = Vec::new();
+        let file = fs::File::open(&output).unwrap();
+        file.take(4 << 20).read_to_end(&mut first).unwrap();
+        (uuid, first)
+    };
+    let plain = made(&[]);
+    // The one before variants had UUIDs of their own: version 5 of the manifest's digest.
+    assert_eq!(plain.0.trim(), "51244a09-1973-5b3d-a0df-863b1795311b");
+    for same in [
+        &["--size", "1G"][..],
+        &["--size", "1073742000"],
+        &["--label", ""],
+        &["--profile", "read-write"],
+        &["--no-selinux-xattr"],
+        &["--nodev"],
+        &["--max-size", "1G"],
+    ] {
+        assert!(made(same) == plain, "{same:?}");
+    }
+    let mut seen = vec![("plain".to_owned(), plain)];
+    for other in [
+        "--size 2G",
+        "--label root",
+        "--profile read-only",
+        "--profile read-only --verity",
+        "--profile read-only --size 1G",
+        "--fs-feature metadata_csum_seed",
+        "--fs-feature orphan_file",
+        "--fs-feature orphan_file,metadata_csum_seed",
+        "--size 2G --label root",
+    ] {
+        let arguments: Vec<&str> = other.split(' ').collect();
+        let made = made(&arguments);
+        for (name, known) in &seen {
+            assert!(known.0 != made.0, "{name} and {other} share {}", made.0);
+            assert!(known.1 != made.1, "{name} and {other} are the same");
+        }
+        seen.push((other.to_owned(), made));
+    }
+    let uuid = "f9a5a7d4-9c0f-4b52-8e61-0c8f3d2b1a00";
+    for arguments in [&["--uuid", uuid][..], &["--uuid", uuid, "--size", "2G"]] {
+        assert_eq!(made(arguments).0.trim(), uuid);
+    }
+}
+
+#[test]
+fn features_are_switched_on_and_refused_where_they_cannot_be() {
+    if !tool("e2fsck") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("rootfs.ext4");
+    let features = "metadata_csum_seed,orphan_file";
+    run(
+        flatten(&sample(), &output).args(["--fs-feature", features]),
+        0,
+    );
+    assert_clean(&output);
+    let (dump, _) = run(Command::new("/sbin/dumpe2fs").arg("-h").arg(&output), 0);
+    assert!(
+        dump.contains(" metadata_csum_seed") && dump.contains(" orphan_file"),
+        "{dump}"
+    );
+    // Nothing is asked of a network first.
+    for (arguments, part) in [
+        (
+            "--profile read-only --fs-feature orphan_file",
+            "leave out --fs-feature orphan_file",
+        ),
+        ("--verity", "add --profile read-only"),
+        ("--label seventeen-letters", "limit 16"),
+        ("--uuid 00000000-0000-0000-0000-000000000000", "uuid is nil"),
+        ("--fs-feature casefold", "metadata_csum_seed"),
+    ] {
+        let mut command = flatten("127.0.0.1:1/nobody/here", &folder.path().join("x"));
+        let (_, stderr) = run(command.args(arguments.split(' ')), 2);
+        assert!(stderr.contains(part), "{arguments}: {stderr}");
+    }
 }

@@ -64,6 +64,7 @@ impl Flattener for Prepared {
             manifest: Some(b"{\"the\": \"manifest\"}".to_vec()),
             config: Some(CONFIG.to_vec()),
             content_bytes: 4096,
+            verity: None,
             warnings: vec!["a warning of the flattener".into()],
         })
     }

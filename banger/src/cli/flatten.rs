@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use banger::flatten::{Options, Profile, Summary, open_and_flatten};
+use banger::Error;
+use banger::flatten::{Options, Summary, open_and_flatten};
 use banger::output::OutputFile;
 use banger::progress::Forward;
-use banger::size::{format_count, format_size, parse_size};
-use banger::{Error, ErrorKind};
-use clap::ValueEnum;
+use banger::size::{format_count, format_size};
 use oci_flatten::flatten::CancellationToken;
 use oci_flatten::progress::Observer;
 use serde::Serialize;
-use uuid::Uuid;
 
+use super::filesystem::FilesystemArguments;
 use super::source::SourceArguments;
 use super::{Format, Global, interrupt, progress, report};
 
@@ -30,27 +29,8 @@ pub(super) struct Arguments {
     /// File to make; it appears whole or not at all
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Size of the filesystem, such as 4G [default: 1.25 × content, at least 1 GiB]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    size: Option<u64>,
-    /// UUID of the filesystem [default: derived from the image's digest]
-    #[arg(long)]
-    uuid: Option<Uuid>,
-    /// Volume label, 16 bytes at most
-    #[arg(long)]
-    label: Option<String>,
-    /// What the filesystem is for
-    #[arg(long, value_enum, value_name = "PROFILE", default_value_t = ProfileName::ReadWrite)]
-    profile: ProfileName,
-    /// Append a dm-verity hash tree and print its root hash; needs --profile read-only
-    #[arg(long)]
-    verity: bool,
-    /// Leave SELinux labels out
-    #[arg(long)]
-    no_selinux_xattr: bool,
-    /// Leave device nodes out
-    #[arg(long)]
-    nodev: bool,
+    #[command(flatten)]
+    filesystem: FilesystemArguments,
     /// Replace an existing output file
     #[arg(long)]
     force: bool,
@@ -59,39 +39,15 @@ pub(super) struct Arguments {
     no_fsync: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ProfileName {
-    /// A journal, free space, room to grow
-    ReadWrite,
-    /// As small as it can be, to be mounted read-only
-    ReadOnly,
-}
-
 impl Arguments {
-    fn profile(&self) -> Result<Profile, Error> {
-        match (self.profile, self.verity) {
-            (ProfileName::ReadOnly, verity) => Ok(Profile::ReadOnly { verity }),
-            (ProfileName::ReadWrite, false) => Ok(Profile::ReadWrite),
-            (ProfileName::ReadWrite, true) => {
-                let message = "a filesystem that is written to cannot have a dm-verity hash tree";
-                Err(Error::new(ErrorKind::Usage, message).with_hint("add --profile read-only"))
-            }
-        }
-    }
-
     pub(super) fn run(self, global: &Global) -> Result<(), Error> {
         let started = Instant::now();
-        let profile = self.profile()?;
+        let options = self.filesystem.parameters().options()?;
         let (name, sources) = self.source.parse()?;
         let output = OutputFile::create(&self.output, self.force)?;
         let options = Options {
-            size: self.size,
-            uuid: self.uuid,
-            label: self.label,
-            profile,
-            skip_selinux: self.no_selinux_xattr,
-            skip_devices: self.nodev,
             limits: sources.limits.clone(),
+            ..options
         };
         let sync = !self.no_fsync;
         let observer: Arc<dyn Observer> =

@@ -25,7 +25,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Pull(pull::Arguments),
+    Pull(Box<pull::Arguments>),
     Register(register::Arguments),
     Promote(promote::Arguments),
     #[command(visible_alias = "ls")]

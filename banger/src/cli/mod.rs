@@ -4,6 +4,7 @@ mod backend;
 mod cache;
 mod completion;
 mod daemon;
+mod filesystem;
 mod flatten;
 mod image;
 mod interrupt;

@@ -1,6 +1,7 @@
 //! What came of a flattening, for people and programs.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// One filesystem image: where it came from and what it holds.
@@ -42,7 +43,7 @@ pub struct Summary {
 }
 
 /// What opens a filesystem with `veritysetup`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VeritySummary {
     /// SHA-256 of the top of the tree, in hexadecimal.
     pub root_hash: String,

@@ -21,11 +21,27 @@ pub(super) enum ConvertError {
     },
 }
 
-/// Moves the tree over, directory by directory, devices only where they are wanted; hard links stay names of one file.
+/// What of a tree is left out, or was.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct LeaveOut {
+    /// Character and block devices.
+    pub(super) devices: bool,
+    /// SELinux labels.
+    pub(super) selinux: bool,
+}
+
+/// Moves the tree over, directory by directory, but for what is to be left out; hard links stay names of one file. Says also what
+/// was left out.
 pub(super) fn ext4_tree(
     mut rootfs: Rootfs<Content>,
-    skip_devices: bool,
-) -> Result<FileTree<Content>, ConvertError> {
+    leave_out: LeaveOut,
+) -> Result<(FileTree<Content>, LeaveOut), ConvertError> {
+    let mut left_out = LeaveOut::default();
+    let mut metadata = |from: &entry::Metadata| {
+        let (metadata, without_selinux) = metadata(from, leave_out.selinux)?;
+        left_out.selinux |= without_selinux;
+        Ok(metadata)
+    };
     let root = rootfs.root();
     let metadata_of_root = metadata(rootfs.node(root).metadata);
     let metadata_of_root = metadata_of_root.map_err(|source| ConvertError::Xattr {
@@ -35,6 +51,7 @@ pub(super) fn ext4_tree(
     let mut tree = FileTree::new(metadata_of_root)?;
     let mut linked: HashMap<NodeId, ext4_writer::NodeId> = HashMap::new();
     let mut directories = vec![(root, tree.root())];
+    let mut without_devices = false;
     while let Some((directory, parent)) = directories.pop() {
         for child in rootfs.children(directory) {
             let id = child.node;
@@ -48,7 +65,10 @@ pub(super) fn ext4_tree(
                 NodeKind::File { .. } => FileKind::File(content),
                 NodeKind::Directory => FileKind::Directory,
                 NodeKind::Symlink(target) => FileKind::Symlink(target.into()),
-                NodeKind::CharDevice(_) | NodeKind::BlockDevice(_) if skip_devices => continue,
+                NodeKind::CharDevice(_) | NodeKind::BlockDevice(_) if leave_out.devices => {
+                    without_devices = true;
+                    continue;
+                }
                 NodeKind::CharDevice(number) => FileKind::CharacterDevice {
                     major: number.major(),
                     minor: number.minor(),
@@ -73,19 +93,27 @@ pub(super) fn ext4_tree(
             }
         }
     }
-    Ok(tree)
+    left_out.devices = without_devices;
+    Ok((tree, left_out))
 }
 
-fn metadata(from: &entry::Metadata) -> Result<Metadata, XattrError> {
+/// Also says whether an SELinux label was left out.
+fn metadata(from: &entry::Metadata, leave_selinux: bool) -> Result<(Metadata, bool), XattrError> {
     let time = Timestamp::new(from.mtime.seconds, from.mtime.nanoseconds);
     let mut xattrs = Xattrs::new();
+    let mut left_selinux = false;
     for (name, value) in from.xattrs.iter() {
-        xattrs.insert(name, value)?;
+        if leave_selinux && name == b"security.selinux" {
+            left_selinux = true;
+        } else {
+            xattrs.insert(name, value)?;
+        }
     }
-    Ok(Metadata {
+    let metadata = Metadata {
         uid: from.uid,
         gid: from.gid,
         xattrs,
         ..Metadata::new(from.mode, time)
-    })
+    };
+    Ok((metadata, left_selinux))
 }

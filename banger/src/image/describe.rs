@@ -10,6 +10,7 @@ use super::{CONFIG_FILE, MANIFEST_FILE, ROOTFS_FILE};
 use crate::artifact::{failed_in, write_new};
 use crate::boot::RuntimeConfig;
 use crate::error::Error;
+use crate::flatten::Profile;
 use crate::kernel::{Architecture, staged_kernel_paths};
 use crate::packages::{PACKAGES_FILE, Packages};
 use crate::store::{Artifacts, ImageId, ImageRecord, SCHEMA_VERSION, Sizes, now};
@@ -62,6 +63,8 @@ pub(super) fn describe(
         },
         sizes,
         filesystem_uuid: facts.uuid,
+        read_only: matches!(request.filesystem.profile, Profile::ReadOnly { .. }),
+        verity: flattened.verity,
         boot: facts.boot,
         kernel: plan.kernel.as_ref().map(|kernel| kernel.facts.clone()),
         packages: facts.packages,

@@ -69,10 +69,8 @@ impl Pipeline {
             below: self.progress.clone(),
         });
         let options = flatten::Options {
-            size: request.size,
-            skip_devices: request.skip_devices,
             limits: source_options.limits.clone(),
-            ..flatten::Options::default()
+            ..request.filesystem.clone()
         };
         let watched: Arc<dyn progress::Observer> = applied.clone();
         let work = open_and_flatten(
@@ -109,6 +107,7 @@ fn flattened(source: &dyn Source, summary: Summary) -> Flattened {
         manifest: filled(&image.manifest),
         config: filled(&image.config),
         content_bytes: summary.content_bytes,
+        verity: summary.verity,
         warnings: summary.warnings,
     }
 }

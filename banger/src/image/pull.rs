@@ -29,6 +29,7 @@ use super::describe::describe;
 use super::{Made, ROOTFS_FILE, default_name};
 use crate::artifact::{failed, failed_in};
 use crate::error::{Error, ErrorKind};
+use crate::flatten::{self, VeritySummary};
 use crate::kernel::{
     Architecture, Catalog, KernelRequest, Problems, ResolvedKernel, copy_kernel, resolve,
 };
@@ -85,10 +86,8 @@ pub struct FlattenRequest<'a> {
     pub source: &'a SourceName,
     /// The platform to choose where there is a choice.
     pub platform: &'a Platform,
-    /// The size of the filesystem in bytes, where the user named one.
-    pub size: Option<u64>,
-    /// Whether character and block devices are left out.
-    pub skip_devices: bool,
+    /// What the user decides about the filesystem. Limits are the flattener's own.
+    pub filesystem: &'a flatten::Options,
     /// The file to fill: new, empty, open for reading and writing.
     pub output: &'a File,
 }
@@ -108,6 +107,8 @@ pub struct Flattened {
     pub config: Option<Vec<u8>>,
     /// What the tree occupies on the filesystem, in bytes.
     pub content_bytes: u64,
+    /// The dm-verity hash tree behind the filesystem, where one was asked for.
+    pub verity: Option<VeritySummary>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -145,10 +146,8 @@ pub struct PullRequest {
     pub name: Option<Name>,
     /// The kernel to go with the image.
     pub kernel: KernelRequest,
-    /// The size of the filesystem in bytes, where it is not to follow the content.
-    pub size: Option<u64>,
-    /// Whether character and block devices are left out.
-    pub skip_devices: bool,
+    /// What the user decides about the filesystem.
+    pub filesystem: flatten::Options,
     /// The platform to choose where there is a choice.
     pub platform: Platform,
     /// Packages metadata.
@@ -163,8 +162,7 @@ impl PullRequest {
             source,
             name: None,
             kernel: KernelRequest::default(),
-            size: None,
-            skip_devices: false,
+            filesystem: flatten::Options::default(),
             platform: Platform::linux_here(),
             packages: PackagesRequest::default(),
         }
@@ -203,8 +201,7 @@ pub fn pull(
         &FlattenRequest {
             source: &request.source,
             platform: &request.platform,
-            size: request.size,
-            skip_devices: request.skip_devices,
+            filesystem: &request.filesystem,
             output: &rootfs,
         },
         observer,

@@ -84,6 +84,8 @@ pub fn register(
             content_bytes: None,
         },
         filesystem_uuid: facts.uuid,
+        read_only: false,
+        verity: None,
         boot: facts.boot,
         kernel: kernel.map(|kernel| kernel.facts),
         packages: facts.packages,

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use super::kernel::KernelParameters;
-use super::{Context, Operation, Pace, SourceParameters, Watch, all_portable, portable};
+use super::{
+    Context, FilesystemParameters, Operation, Pace, SourceParameters, Watch, all_portable, portable,
+};
 use crate::error::Error;
 use crate::image::{
     self, BootConfig, Machine, Made, Observer, PackagesRequest, Pipeline, PullRequest,
@@ -25,12 +27,9 @@ pub struct ImagePull {
     /// Name of the image; the repository's last component and the tag where none is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
-    /// Size of the filesystem in bytes; 1.25 × content and at least 1 GiB where none is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size_bytes: Option<u64>,
-    /// Leave character and block devices out.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub skip_devices: bool,
+    /// The filesystem that it becomes.
+    #[serde(flatten)]
+    pub filesystem: FilesystemParameters,
     /// File that lists the packages, in place of the package database in the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packages_path: Option<PathBuf>,
@@ -59,8 +58,7 @@ impl Operation for ImagePull {
         let request = PullRequest {
             name: self.name,
             kernel: self.kernel.request(),
-            size: self.size_bytes,
-            skip_devices: self.skip_devices,
+            filesystem: self.filesystem.options()?,
             platform: options.platform.clone(),
             packages: PackagesRequest {
                 list: self.packages_path,

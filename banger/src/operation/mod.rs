@@ -12,6 +12,7 @@
 //! ```
 
 mod cache;
+mod filesystem;
 mod image;
 mod kernel;
 mod source;
@@ -28,6 +29,7 @@ pub use cache::{
     CacheContents, CachePrune, CachePruned, CacheShow, CacheVerified, CacheVerify, CachedImage,
     DamagedBlob, IncompleteImage, RemovedFile,
 };
+pub use filesystem::{FilesystemParameters, Profile};
 pub use image::{
     ImageBootConfig, ImageBootConfigured, ImageList, ImageListed, ImageMade, ImagePromote,
     ImagePull, ImageRegister, ImageRemove, ImageRename, ImageShow, ImagesRemoved, UnreadableImage,

@@ -12,6 +12,7 @@ use super::name::{ImageId, Name};
 use crate::artifact::failed_in;
 use crate::boot::BootBlock;
 use crate::error::{Error, ErrorKind};
+use crate::flatten::VeritySummary;
 use crate::kernel::KernelFacts;
 use crate::packages::Packages;
 
@@ -53,6 +54,12 @@ pub struct ImageRecord {
     /// The UUID of the root filesystem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filesystem_uuid: Option<String>,
+    /// Whether the root filesystem is made to be mounted read-only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+    /// The dm-verity hash tree behind the root filesystem, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verity: Option<VeritySummary>,
     /// What a VM needs to know to start it; none when the filesystem could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootBlock>,

@@ -252,6 +252,16 @@ fn images(pair: &Pair) {
     let with_packages =
         format!("image pull {SAMPLE} --name two --packages packages --feature docker --nodev");
     pair.run(&format!("{with_packages} --progress json"), 0);
+    let lower = format!("image pull {SAMPLE} --name lower --profile read-only --label lower");
+    let uuid = "--uuid f9a5a7d4-9c0f-4b52-8e61-0c8f3d2b1a00";
+    pair.run(
+        &format!("{lower} {uuid} --verity --fs-feature metadata_csum_seed"),
+        0,
+    );
+    pair.run(&format!("{lower} --fs-feature orphan_file"), 2);
+    pair.run(&format!("image pull {SAMPLE} --name x --verity"), 2);
+    pair.run("image show lower", 0);
+    pair.run("image show lower --format json", 0);
     pair.run(
         "image register --name disk --rootfs disk --kernel @/vmlinux --work-seed seed",
         0,

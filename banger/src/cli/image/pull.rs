@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use banger::Error;
 use banger::operation::ImagePull;
-use banger::size::parse_size;
 use banger::store::Name;
 
 use super::report_made;
 use crate::cli::Global;
 use crate::cli::backend::{Backend, absolute_option};
+use crate::cli::filesystem::FilesystemArguments;
 use crate::cli::kernel::KernelArguments;
 use crate::cli::source::SourceArguments;
 
@@ -25,12 +25,8 @@ pub(super) struct Arguments {
     /// Name of the image [default: the repository's last component and the tag]
     #[arg(long, value_parser = Name::parse)]
     name: Option<Name>,
-    /// Size of the filesystem, such as 4G [default: 1.25 × content, at least 1 GiB]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    size: Option<u64>,
-    /// Leave device nodes out
-    #[arg(long)]
-    nodev: bool,
+    #[command(flatten)]
+    filesystem: FilesystemArguments,
     /// File that lists the packages, in place of the package database in the image
     #[arg(long, value_name = "FILE")]
     packages: Option<PathBuf>,
@@ -51,8 +47,7 @@ impl Arguments {
         let pull = ImagePull {
             source: self.source.parameters()?.with_absolute_paths()?,
             name: self.name,
-            size_bytes: self.size,
-            skip_devices: self.nodev,
+            filesystem: self.filesystem.parameters(),
             packages_path: absolute_option(self.packages)?,
             features: self.features,
             kernel: self.kernel.parameters()?,

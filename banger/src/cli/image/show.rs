@@ -54,6 +54,13 @@ pub(super) fn text(found: &Report) -> String {
     optional("digest", &record.digest);
     optional("platform", &record.platform);
     optional("filesystem", &record.filesystem_uuid);
+    if record.read_only {
+        rows.push(("profile", "read-only".into()));
+    }
+    if let Some(verity) = &record.verity {
+        rows.push(("root hash", verity.root_hash.clone()));
+        rows.push(("hash offset", format!("{} bytes", verity.hash_offset)));
+    }
     rows.push(("size", sizes(found)));
     rows.push(("created", record.created.clone()));
     rows.push(("managed", if record.managed { "yes" } else { "no" }.into()));
