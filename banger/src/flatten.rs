@@ -243,8 +243,7 @@ fn finish(
 fn seal(file: &File, size_bytes: u64, uuid: Uuid) -> Result<VeritySummary, Error> {
     let device = file.try_clone().map(FileDevice::unsynced);
     let device = device.map_err(|error| Error::io("open the output once more", error))?;
-    let salt = Vec::new();
-    let tree = append_verity(device, size_bytes, &VerityOptions { salt, uuid });
+    let tree = append_verity(device, size_bytes, &VerityOptions::new(uuid));
     let tree = tree.map_err(from_ext4)?;
     let digits = tree.root_hash.iter().map(|byte| format!("{byte:02x}"));
     Ok(VeritySummary {

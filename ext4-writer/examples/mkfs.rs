@@ -18,10 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .create_new(true)
         .open(image)?;
     let mut writer = ImageWriter::new(FileDevice::new(file), FormatOptions::default())?;
-    let options = DirectoryOptions {
-        owner: Some((0, 0)),
-        ..DirectoryOptions::default()
-    };
+    let options = DirectoryOptions::default().owner(Some((0, 0)));
     let tree = read_directory(&mut writer, Path::new(&directory), &options)?;
     let summary = writer.finish(tree)?;
     println!(

@@ -6,13 +6,13 @@ use crate::content::{Content, ContentStore, Data, Extent, is_zero};
 use crate::device::{Access, Device, RunWriter};
 use crate::error::Error;
 use crate::ids::{BlockNumber, LogicalBlock};
-use crate::tree::{FileTree, NodeId, NodeKind};
+use crate::tree::{FileTree, NodeIndex, NodeKind};
 
 /// One run of a file's blocks.
 #[derive(Clone, Copy)]
 struct Piece {
     extent: Extent,
-    owner: NodeId,
+    owner: NodeIndex,
 }
 
 /// Content of the tree by address, so that what no file owns counts as free.
@@ -38,7 +38,7 @@ pub(crate) fn compact<D: Device>(
 ) -> Result<(), Error> {
     let mut by_address: Vec<Piece> = pieces(tree).collect();
     by_address.sort_unstable_by_key(|piece| piece.extent.physical);
-    let mut moved: Vec<(NodeId, Extent, Vec<Extent>)> = Vec::new();
+    let mut moved: Vec<(NodeIndex, Extent, Vec<Extent>)> = Vec::new();
     while let Some(piece) = by_address.pop() {
         let Some(new) = move_down(piece.extent, store, access)? else {
             break;
@@ -56,13 +56,15 @@ pub(crate) fn compact<D: Device>(
 }
 
 fn pieces(tree: &FileTree<Content>) -> impl Iterator<Item = Piece> {
-    (0..tree.node_slots() as u32).map(NodeId).flat_map(|owner| {
-        let extents = match &tree.slot(owner).kind {
-            NodeKind::File(content) => content.extents(),
-            _ => &[],
-        };
-        extents.iter().map(move |&extent| Piece { extent, owner })
-    })
+    (0..tree.node_slots() as u32)
+        .map(NodeIndex)
+        .flat_map(|owner| {
+            let extents = match &tree.slot(owner).kind {
+                NodeKind::File(content) => content.extents(),
+                _ => &[],
+            };
+            extents.iter().map(move |&extent| Piece { extent, owner })
+        })
 }
 
 /// Moves as much of an extent, from its end, as fits holes below it. `None` once no hole lies below.
@@ -146,7 +148,7 @@ fn copy<D: Device>(
 }
 
 /// Replaces moved extents, both lists in logical order, and joins what now adjoins.
-fn apply(content: &mut Content, moved: &[(NodeId, Extent, Vec<Extent>)]) {
+fn apply(content: &mut Content, moved: &[(NodeIndex, Extent, Vec<Extent>)]) {
     let mut moved = moved.iter().peekable();
     let mut joined: Vec<Extent> = Vec::new();
     let mut add = |extent: Extent| match joined.last_mut() {

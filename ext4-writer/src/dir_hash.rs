@@ -4,6 +4,7 @@
 
 /// Which hash orders the names of an indexed directory (`s_def_hash_version`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HashAlgorithm {
     /// The hash of the first htree directories; weak, for old readers.
     Legacy,

@@ -18,14 +18,14 @@ use crate::plan::is_sparse;
 /// Numbers are decimal, except bit sets. It trusts the image: for one from elsewhere, use `dumpe2fs` and `debugfs`.
 ///
 /// # Errors
-/// Where the device cannot be read, or holds no ext4 superblock.
+/// Where the device cannot be read, or holds no ext4 filesystem.
 pub fn dump<D: Device>(device: D) -> Result<String, Error> {
     let access = Access::new(device, 1024);
     let mut bytes = [0; size_of::<Superblock>()];
     access.read(BlockNumber(superblock::OFFSET / 1024), &mut bytes)?;
     let raw: Superblock = zerocopy::transmute!(bytes);
     if raw.magic.get() != superblock::MAGIC {
-        return Err(Error::OutOfTurn("the device holds no ext4 superblock"));
+        return Err(Error::NotExt4);
     }
     let mut dumper = Dumper {
         access,

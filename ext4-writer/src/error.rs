@@ -9,7 +9,7 @@ use crate::options::OptionsError;
 #[non_exhaustive]
 pub enum Error {
     /// The device refused an operation.
-    #[error("{operation} {length} bytes at offset {offset} of the image: {source}")]
+    #[error("{operation} {length} bytes at offset {offset} of the image")]
     Device {
         /// The verb: `write`, `read`, `discard`, `resize` or `sync`.
         operation: &'static str,
@@ -85,9 +85,41 @@ pub enum Error {
     /// The options contradict one another or the format.
     #[error(transparent)]
     Options(#[from] OptionsError),
-    /// A content call came out of turn.
-    #[error("{0}")]
-    OutOfTurn(&'static str),
+    /// A file is in a project, and the `project` feature, which stores it, is off.
+    #[error("project number is {project} without the project feature: {path}")]
+    ProjectWithoutFeature {
+        /// The file, from the root of the image.
+        path: String,
+        /// Its project.
+        project: u32,
+    },
+    /// A content comes from another [`ImageWriter`](crate::ImageWriter).
+    #[error("content belongs to another image")]
+    ForeignContent,
+    /// A file's content comes from another [`ImageWriter`](crate::ImageWriter).
+    #[error("content belongs to another image: {path}")]
+    ForeignFile {
+        /// The file, from the root of the image.
+        path: String,
+    },
+    /// Writing the content has failed before.
+    #[error("content is incomplete, as writing it failed")]
+    IncompleteContent,
+    /// What is to be read has no superblock of ext4.
+    #[error("device holds no ext4 filesystem")]
+    NotExt4,
+}
+
+impl From<Error> for io::Error {
+    /// Keeps the kind of the device's error, and the error within.
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Device { source, .. } => source.kind(),
+            Error::FileTooLarge { .. } => io::ErrorKind::FileTooLarge,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
 }
 
 impl Error {

@@ -1,7 +1,7 @@
 //! Contents as they stream in, then the decisions about everything else.
 
 use crate::compact::{compact, reclaim_lost};
-use crate::content::{Content, ContentRules, ContentStore};
+use crate::content::{Content, ContentRules, ContentStore, ContentWriter, Owner, SuspendedContent};
 use crate::device::{Access, Device};
 use crate::error::Error;
 use crate::ids::BlockNumber;
@@ -9,19 +9,20 @@ use crate::options::{Features, FormatOptions};
 use crate::plan::{self, Census, Demand, Places, Sized, Sizer};
 use crate::planned::PlannedImage;
 use crate::summary::Summary;
-use crate::tree::FileTree;
+use crate::tree::{FileTree, NodeIndex, NodeKind};
 use uuid::Uuid;
 
 /// Writes one image: first the contents of files, in any order, then the tree that names them.
 ///
 /// ```
+/// use std::io::Write;
 /// use ext4_writer::{FileKind, FileTree, FormatOptions, ImageWriter, MemoryDevice, Metadata, Timestamp};
 ///
 /// let device = MemoryDevice::new();
 /// let mut image = ImageWriter::new(&device, FormatOptions::default())?;
-/// image.begin_content(6)?;
-/// image.write_content(b"hello\n")?;
-/// let hello = image.end_content()?;
+/// let mut content = image.content(6);
+/// content.write_all(b"hello\n")?;
+/// let hello = content.finish()?;
 ///
 /// let time = Timestamp::new(1_700_000_000, 0);
 /// let mut tree = FileTree::new(Metadata::new(0o755, time))?;
@@ -70,46 +71,26 @@ impl<D: Device> ImageWriter<D> {
     }
 
     /// Begins the content of a file of about `size_hint` bytes, which chooses where it goes; 0 is no estimate.
-    ///
-    /// # Errors
-    /// Where the last content has not ended.
-    pub fn begin_content(&mut self, size_hint: u64) -> Result<(), Error> {
-        self.store.begin(size_hint)
+    pub fn content(&mut self, size_hint: u64) -> ContentWriter<'_, D> {
+        let open = self.store.begin(size_hint);
+        ContentWriter::new(&mut self.store, &self.access, open)
     }
 
-    /// Adds bytes to the content. Blocks of zeros take no space of the device, and with
-    /// [`FormatOptions::zeros_to_holes`] none of the filesystem.
+    /// Goes on with a content that was set aside.
     ///
     /// # Errors
-    /// Where the device fails or the file becomes too large for ext4.
-    pub fn write_content(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.store.write(&self.access, bytes)
-    }
-
-    /// Adds a hole of `length` bytes to the content. Blocks that are partly written take space all the same.
-    ///
-    /// # Errors
-    /// Where the device fails or the file becomes too large for ext4.
-    pub fn skip_content(&mut self, length: u64) -> Result<(), Error> {
-        self.store.skip(&self.access, length)
-    }
-
-    /// Ends the content, which then can be given to a tree.
-    ///
-    /// # Errors
-    /// Where the device fails or no content was begun.
-    pub fn end_content(&mut self) -> Result<Content, Error> {
-        self.store.end(&self.access)
+    /// Where the content is of another image.
+    pub fn resume(&mut self, content: SuspendedContent) -> Result<ContentWriter<'_, D>, Error> {
+        ContentWriter::resume(&mut self.store, &self.access, content)
     }
 
     /// Gives back a content that no file needs any more: its blocks are free for later contents, and its bytes
     /// will not be in the image.
     ///
     /// # Errors
-    /// None now; kept for devices that free space at once.
+    /// Where the content is of another image.
     pub fn release(&mut self, content: Content) -> Result<(), Error> {
-        self.store.release(&content);
-        Ok(())
+        self.store.release(&content)
     }
 
     /// Writes everything else, and the superblock last: until then the device holds no filesystem.
@@ -128,6 +109,7 @@ impl<D: Device> ImageWriter<D> {
         self.store.flush(&self.access)?;
         self.options.hash_seed = Some(self.options.effective_hash_seed());
         let shape = self.store.space.places().shape;
+        check_owner(&tree, self.store.owner())?;
         let census = Census::new(&mut tree, &self.options, shape)?;
         reclaim_lost(&tree, &mut self.store, census.content_blocks);
         let sized = self.settle(&mut tree, &census)?;
@@ -183,5 +165,18 @@ impl<D: Device> ImageWriter<D> {
 
     fn has_holes(&self) -> bool {
         self.store.space.holes().blocks() > 0
+    }
+}
+
+/// Refuses a tree with contents of another image.
+fn check_owner(tree: &FileTree<Content>, owner: Owner) -> Result<(), Error> {
+    let foreign = tree.slots().position(
+        |node| matches!(&node.kind, NodeKind::File(content) if !content.belongs_to(owner)),
+    );
+    match foreign {
+        Some(slot) => Err(Error::ForeignFile {
+            path: tree.some_path(NodeIndex(slot as u32)),
+        }),
+        None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@
 //! reproducible, third fast. It does not repair, change or read images of others.
 //!
 //! ```text
-//! contents ──► ImageWriter::{begin,write,skip,end}_content ──► blocks, at once in their final place
+//! contents ──► ImageWriter::content ──► ContentWriter ──► blocks, at once in their final place
 //!                                      │ Content
 //! names, metadata ──► FileTree ────────┘
 //!                        │
@@ -58,7 +58,18 @@
 //!   read as zeros where unused, and say so (`INODE_ZEROED`): a mount starts no lazy initialisation.
 //! - An extended attribute lies in its inode where it fits, else in a block.
 //!
-//! # Features
+//! # Features of this crate
+//!
+//! `tar` ([`read_tar`]), `directory` ([`read_directory`]) and `verity` ([`append_verity`]), all on by default. They add functions and change
+//! nothing else.
+//!
+//! # Compatibility
+//!
+//! Types of other crates in this interface are those of [`uuid`], which is re-exported, and the flag sets of `bitflags`. Structs and enums
+//! that may grow are `#[non_exhaustive]`: options are made from a default and setters. Written for Linux, other Unix systems and
+//! Windows, but compiled and tested on Linux only.
+//!
+//! # Features of ext4
 //!
 //! | feature | |
 //! | --- | --- |
@@ -78,17 +89,22 @@ mod disk;
 mod dump;
 mod encode;
 mod error;
+mod escape;
 mod ids;
 mod image;
+mod number;
 mod options;
 mod plan;
 mod planned;
+mod setters;
+#[cfg(any(feature = "directory", feature = "tar"))]
 mod source;
 mod summary;
 mod tree;
+#[cfg(feature = "verity")]
 mod verity;
 
-pub use self::content::Content;
+pub use self::content::{Content, ContentWriter, SuspendedContent};
 pub use self::device::{BlockDevice, Device, FileDevice, MemoryDevice};
 pub use self::dump::dump;
 pub use self::error::Error;
@@ -98,10 +114,24 @@ pub use self::options::{
     MountOptions, OptionsError, Reserved, SizeRule,
 };
 pub use self::planned::PlannedImage;
-pub use self::source::{DirectoryOptions, SourceError, read_directory, read_tar};
+#[cfg(any(feature = "directory", feature = "tar"))]
+pub use self::source::SourceError;
+#[cfg(feature = "tar")]
+pub use self::source::read_tar;
+#[cfg(feature = "directory")]
+pub use self::source::{DirectoryOptions, read_directory};
 pub use self::summary::Summary;
 pub use self::tree::{
-    FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, TreeError, XattrError, Xattrs,
+    Child, FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, TreeError, XattrError, Xattrs,
 };
+#[cfg(feature = "verity")]
 pub use self::verity::{VerityOptions, VerityTree, append_verity};
+#[cfg(feature = "tar")]
 pub use tar_events::TarError;
+/// The types of [`uuid`] are part of this interface.
+pub use uuid;
+
+// The example of the README is tested like those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::device::{Access, Device, RunWriter};
 use crate::error::Error;
 use crate::ids::BlockNumber;
+use crate::setters::setters;
 
 /// Size of data and hash blocks in bytes.
 const BLOCK_BYTES: u32 = 4096;
@@ -21,6 +22,7 @@ const MAX_SALT_BYTES: usize = 256;
 
 /// How the hash tree is made.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct VerityOptions {
     /// Bytes hashed before every block: at most 256, none by default.
     pub salt: Vec<u8>,
@@ -28,8 +30,24 @@ pub struct VerityOptions {
     pub uuid: Uuid,
 }
 
+setters! { VerityOptions:
+    salt: Vec<u8>,
+    uuid: Uuid,
+}
+
+impl VerityOptions {
+    /// A tree with an identity and no salt.
+    pub fn new(uuid: Uuid) -> Self {
+        Self {
+            salt: Vec::new(),
+            uuid,
+        }
+    }
+}
+
 /// What is needed to open an image with `veritysetup` or `dm-mod.create`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VerityTree {
     /// SHA-256 of the top of the tree: what the image's integrity is known by.
     pub root_hash: [u8; DIGEST_BYTES],
@@ -57,7 +75,7 @@ pub struct VerityTree {
 /// let uuid = options.uuid;
 /// let tree = FileTree::new(Metadata::new(0o755, Timestamp::default()))?;
 /// let summary = ImageWriter::new(&device, options)?.finish(tree)?;
-/// let verity = append_verity(&device, summary.size_bytes, &VerityOptions { salt: vec![], uuid })?;
+/// let verity = append_verity(&device, summary.size_bytes, &VerityOptions::new(uuid))?;
 /// assert_eq!(verity.hash_offset, summary.size_bytes);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -10,22 +10,19 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use common::*;
-use ext4_writer::{Content, Features, FileKind, FormatOptions, Metadata, SizeRule, Xattrs};
+use ext4_writer::{Content, Features, FileKind, FormatOptions, SizeRule, Xattrs};
 
 /// An image with every kind of metadata block.
 fn image() -> tempfile::NamedTempFile {
-    let options = FormatOptions {
-        size: SizeRule::Exact(300 << 20),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default().size(SizeRule::Exact(300 << 20));
     let mut image = Image::new(options);
     let root = image.root();
-    image.writer.begin_content(0).unwrap();
+    let mut content = image.writer.content(0);
     for n in 0..20 {
-        image.writer.write_content(&noise(n, 4096)).unwrap();
-        image.writer.skip_content(4096).unwrap();
+        content.append(&noise(n, 4096)).unwrap();
+        content.hole(4096).unwrap();
     }
-    let content = image.writer.end_content().unwrap();
+    let content = content.finish().unwrap();
     image
         .tree
         .insert(root, b"extents", FileKind::File(content), file())
@@ -43,7 +40,7 @@ fn image() -> tempfile::NamedTempFile {
     }
     let mut xattrs = Xattrs::new();
     xattrs.insert(b"user.long", &noise(1, 2000)).unwrap();
-    let metadata = Metadata { xattrs, ..file() };
+    let metadata = file().xattrs(xattrs);
     image
         .tree
         .insert(
@@ -156,15 +153,13 @@ fn one_flipped_bit_is_noticed_in_orphan_files_and_attribute_values() {
     if !have("e2fsck") || !have("debugfs") {
         return;
     }
-    let options = FormatOptions {
-        features: Features::default() | Features::ORPHAN_FILE | Features::EA_INODE,
-        size: SizeRule::Exact(64 << 20),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default()
+        .features(Features::default() | Features::ORPHAN_FILE | Features::EA_INODE)
+        .size(SizeRule::Exact(64 << 20));
     let mut image = Image::new(options);
     let mut xattrs = Xattrs::new();
     xattrs.insert(b"user.long", &noise(1, 20_000)).unwrap();
-    let metadata = Metadata { xattrs, ..file() };
+    let metadata = file().xattrs(xattrs);
     let root = image.root();
     let kind = FileKind::File(Content::empty());
     let id = image.tree.insert(root, b"f", kind, metadata);

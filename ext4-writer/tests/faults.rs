@@ -13,7 +13,7 @@ use std::path::Path;
 use common::*;
 use ext4_writer::{
     BlockDevice, Device, Error, FileKind, FileTree, FormatOptions, ImageWriter, MemoryDevice,
-    Metadata, SizeRule, Summary, Xattrs,
+    SizeRule, Summary, Xattrs,
 };
 
 /// Fails once, at the operation whose turn it is.
@@ -77,17 +77,14 @@ impl Device for Faulty {
 
 /// Uses everything that touches the device: reuse, compaction, attribute blocks, an index, long extent lists.
 fn build(device: &impl Device) -> Result<Summary, Error> {
-    let options = FormatOptions {
-        size: SizeRule::Shrink,
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default().size(SizeRule::Shrink);
     let mut writer = ImageWriter::new(device, options)?;
     let mut tree = FileTree::new(directory()).unwrap();
     let root = tree.root();
     let mut store = |bytes: &[u8]| {
-        writer.begin_content(bytes.len() as u64)?;
-        writer.write_content(bytes)?;
-        writer.end_content()
+        let mut content = writer.content(bytes.len() as u64);
+        content.append(bytes)?;
+        content.finish()
     };
     let doomed = store(&noise(1, 300_000))?;
     let mut contents = Vec::new();
@@ -96,15 +93,15 @@ fn build(device: &impl Device) -> Result<Summary, Error> {
     }
     writer.release(doomed)?;
     // Zeros where other bytes were, and where there were none.
-    writer.begin_content(100_000)?;
-    writer.write_content(&[0; 100_000])?;
-    contents.push(writer.end_content()?);
-    writer.begin_content(0)?;
+    let mut content = writer.content(100_000);
+    content.append(&[0; 100_000])?;
+    contents.push(content.finish()?);
+    let mut content = writer.content(0);
     for n in 0..10 {
-        writer.write_content(&noise(n, 4096))?;
-        writer.skip_content(4096)?;
+        content.append(&noise(n, 4096))?;
+        content.hole(4096)?;
     }
-    contents.push(writer.end_content()?);
+    contents.push(content.finish()?);
     for (n, content) in contents.into_iter().enumerate() {
         let name = format!("f{n}");
         tree.insert(root, name.as_bytes(), FileKind::File(content), file())
@@ -113,10 +110,7 @@ fn build(device: &impl Device) -> Result<Summary, Error> {
     let mut xattrs = Xattrs::new();
     xattrs.insert(b"user.long", &noise(3, 1000)).unwrap();
     for n in 0..300 {
-        let metadata = Metadata {
-            xattrs: xattrs.clone(),
-            ..file()
-        };
+        let metadata = file().xattrs(xattrs.clone());
         tree.insert(root, format!("x{n}").as_bytes(), FileKind::Fifo, metadata)
             .unwrap();
     }
@@ -180,15 +174,12 @@ fn has_old_blocks(image: &Path) -> bool {
 
 /// Makes a filesystem with one file on a device of fixed size, and has e2fsck and the kernel look at it.
 fn fill(device: &BlockDevice, path: &Path) {
-    let options = FormatOptions {
-        size: SizeRule::Exact(device.capacity()),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default().size(SizeRule::Exact(device.capacity()));
     let mut writer = ImageWriter::new(device, options).unwrap();
     for bytes in [noise(1, 300_000), b"new".to_vec()] {
-        writer.begin_content(0).unwrap();
-        writer.write_content(&bytes).unwrap();
-        let content = writer.end_content().unwrap();
+        let mut content = writer.content(0);
+        content.append(&bytes).unwrap();
+        let content = content.finish().unwrap();
         if bytes.len() > 3 {
             writer.release(content).unwrap();
             continue;
@@ -271,7 +262,7 @@ fn a_device_too_small_says_so() {
     path.as_file().set_len(1 << 20).unwrap();
     let device = BlockDevice::new(path.reopen().unwrap()).unwrap();
     let mut writer = ImageWriter::new(&device, FormatOptions::default()).unwrap();
-    writer.begin_content(0).unwrap();
-    let error = writer.write_content(&noise(1, 4 << 20)).unwrap_err();
+    let mut content = writer.content(0);
+    let error = content.append(&noise(1, 4 << 20)).unwrap_err();
     assert!(error.is_no_space(), "{error}");
 }

@@ -10,8 +10,8 @@ use std::io::Write;
 use common::sample::*;
 use common::*;
 use ext4_writer::{
-    BlockSize, Content, Error, Features, FileDevice, FileKind, FormatOptions, Metadata, SizeRule,
-    Xattrs, dump,
+    BlockSize, Content, Error, Features, FileDevice, FileKind, FormatOptions, SizeRule, Xattrs,
+    dump,
 };
 
 /// Makes the sample with one feature more, and has the kernel write to it.
@@ -156,11 +156,9 @@ fn meta_bg_takes_over_where_descriptors_outgrow_their_place() {
         percent: 100_000,
         floor: 0,
     };
-    let options = FormatOptions {
-        block_size: BlockSize::B1024,
-        size,
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default()
+        .block_size(BlockSize::B1024)
+        .size(size);
     let mut image = Image::new(options);
     let root = image.root();
     image.directory(root, b"many");
@@ -204,11 +202,7 @@ fn getfacl_shows_access_control_lists() {
     let default = list(&[(1, 7, nobody), (4, 5, nobody), (0x20, 1, nobody)]);
     let mut xattrs = Xattrs::new();
     xattrs.insert(b"system.posix_acl_access", &access).unwrap();
-    let metadata = Metadata {
-        mode: 0o670,
-        xattrs: xattrs.clone(),
-        ..file()
-    };
+    let metadata = file().mode(0o670).xattrs(xattrs.clone());
     let mut image = Image::new(with(Features::empty()));
     let root = image.root();
     let kind = FileKind::File(Content::empty());
@@ -219,7 +213,7 @@ fn getfacl_shows_access_control_lists() {
     xattrs
         .insert(b"system.posix_acl_default", &default)
         .unwrap();
-    let metadata = Metadata { xattrs, ..metadata };
+    let metadata = metadata.xattrs(xattrs);
     image
         .tree
         .insert(root, b"d", FileKind::Directory, metadata)
@@ -246,12 +240,12 @@ fn getfacl_shows_access_control_lists() {
 fn dump_finds_the_descriptors_of_meta_bg() {
     let off = Features::default().difference(Features::RESIZE_INODE);
     for features in [off | Features::META_BG, off] {
-        let mut image = Image::new(FormatOptions {
-            block_size: BlockSize::B1024,
-            size: SizeRule::Exact(512 << 20),
-            features,
-            ..FormatOptions::default()
-        });
+        let mut image = Image::new(
+            FormatOptions::default()
+                .block_size(BlockSize::B1024)
+                .size(SizeRule::Exact(512 << 20))
+                .features(features),
+        );
         let root = image.root();
         for n in 0..40_000 {
             let name = n.to_string();
@@ -277,11 +271,11 @@ fn two_backups_pass_whatever_the_length_of_the_last_group() {
             let mut features = features;
             features.set(Features::RESIZE_INODE, resize_inode);
             let blocks = 2 * 32_768 + more;
-            let image = Image::new(FormatOptions {
-                size: SizeRule::Exact(blocks * 4096),
-                features,
-                ..FormatOptions::default()
-            });
+            let image = Image::new(
+                FormatOptions::default()
+                    .size(SizeRule::Exact(blocks * 4096))
+                    .features(features),
+            );
             let (image, summary) = image.finish();
             assert_eq!(summary.size_bytes, blocks * 4096);
             assert_eq!(image.path().metadata().unwrap().len(), blocks * 4096);
@@ -293,22 +287,13 @@ fn two_backups_pass_whatever_the_length_of_the_last_group() {
 #[test]
 fn two_backups_pass() {
     let features = Features::default().difference(Features::SPARSE_SUPER) | Features::SPARSE_SUPER2;
-    let options = FormatOptions {
-        features,
-        ..with(Features::empty())
-    };
+    let options = with(Features::empty()).features(features);
     let image = judge_writing(options.clone());
     assert!(features_of(image.path()).contains(&"sparse_super2".to_owned()));
     assert_eq!(dumpe2fs(image.path(), "Backup block groups"), "1 2");
-    let (image, _) = sample(FormatOptions {
-        size: SizeRule::Exact(128 << 20),
-        ..options.clone()
-    });
+    let (image, _) = sample(options.clone().size(SizeRule::Exact(128 << 20)));
     check_primary(image.path());
-    let (image, _) = sample(FormatOptions {
-        block_size: BlockSize::B1024,
-        ..options
-    });
+    let (image, _) = sample(options.block_size(BlockSize::B1024));
     check_primary(image.path());
     check_backup(image.path(), 8193, 1024);
 }
@@ -318,11 +303,11 @@ fn descriptors_in_groups_pass() {
     let features = Features::default().difference(Features::RESIZE_INODE) | Features::META_BG;
     for block_size in [BlockSize::B1024, BlockSize::B4096] {
         for rest in [Features::empty(), Features::BIT64] {
-            let image = judge_writing(FormatOptions {
-                features: features.difference(rest),
-                block_size,
-                ..with(Features::empty())
-            });
+            let image = judge_writing(
+                with(Features::empty())
+                    .features(features.difference(rest))
+                    .block_size(block_size),
+            );
             assert!(features_of(image.path()).contains(&"meta_bg".to_owned()));
         }
     }
@@ -331,15 +316,13 @@ fn descriptors_in_groups_pass() {
 #[test]
 fn quotas_count_what_everybody_has() {
     for block_size in [BlockSize::B1024, BlockSize::B4096] {
-        let mut image = Image::new(FormatOptions {
-            block_size,
-            ..with(Features::QUOTA | Features::PROJECT)
-        });
+        let mut image =
+            Image::new(with(Features::QUOTA | Features::PROJECT).block_size(block_size));
         let root = image.root();
         for n in 0..3000_u32 {
             let kind = FileKind::File(image.content(&noise(u64::from(n), n as usize * 7)));
             let (uid, gid) = (n.wrapping_mul(0x0012_3457), n % 40);
-            let metadata = Metadata { uid, gid, ..file() };
+            let metadata = file().uid(uid).gid(gid);
             let name = n.to_string();
             let id = image
                 .tree
@@ -359,10 +342,9 @@ fn quotas_count_what_everybody_has() {
 #[test]
 fn every_owner_of_a_long_value_pays_for_it() {
     for block_size in [BlockSize::B1024, BlockSize::B4096] {
-        let mut image = Image::new(FormatOptions {
-            block_size,
-            ..with(Features::QUOTA | Features::PROJECT | Features::EA_INODE)
-        });
+        let mut image = Image::new(
+            with(Features::QUOTA | Features::PROJECT | Features::EA_INODE).block_size(block_size),
+        );
         let root = image.root();
         // More owners than one block can have, so that there are several blocks with the same values.
         for n in 0..2100_u32 {
@@ -375,12 +357,7 @@ fn every_owner_of_a_long_value_pays_for_it() {
                     .insert(name.as_bytes(), &noise(7, 9000 + 5000 * value as usize))
                     .unwrap();
             }
-            let metadata = Metadata {
-                uid: n % 5,
-                gid: n,
-                xattrs,
-                ..file()
-            };
+            let metadata = file().uid(n % 5).gid(n).xattrs(xattrs);
             image
                 .tree
                 .insert(root, n.to_string().as_bytes(), kind, metadata)
@@ -408,11 +385,7 @@ fn projects_need_their_feature() {
     let Image { writer, tree, .. } = image;
     assert!(matches!(
         writer.finish(tree),
-        Err(Error::Limit {
-            value: 5,
-            limit: 0,
-            ..
-        })
+        Err(Error::ProjectWithoutFeature { path, project: 5 }) if path == "/"
     ));
 }
 
@@ -421,7 +394,7 @@ fn large_values_need_ea_inode() {
     let mut xattrs = Xattrs::new();
     xattrs.insert(b"user.large", &noise(1, 60_000)).unwrap();
     xattrs.insert(b"user.other", &noise(2, 3000)).unwrap();
-    let metadata = Metadata { xattrs, ..file() };
+    let metadata = file().xattrs(xattrs);
     let build = |options| {
         let mut image = Image::new(options);
         let root = image.root();

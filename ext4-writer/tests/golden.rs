@@ -13,7 +13,7 @@ use std::path::Path;
 
 use common::*;
 use ext4_writer::{
-    BlockSize, Content, FileDevice, FileKind, FormatOptions, Metadata, SizeRule, Xattrs, dump,
+    BlockSize, Content, FileDevice, FileKind, FormatOptions, SizeRule, Xattrs, dump,
 };
 
 fn golden(name: &str, options: FormatOptions) {
@@ -23,12 +23,12 @@ fn golden(name: &str, options: FormatOptions) {
     let id = image.file(etc, b"hostname", b"vm\n");
     image.tree.link(root, b"hard", id).unwrap();
     image.file(root, b"body", &noise(1, 300_000));
-    image.writer.begin_content(0).unwrap();
+    let mut content = image.writer.content(0);
     for n in 0..6 {
-        image.writer.write_content(&noise(n, 4096)).unwrap();
-        image.writer.skip_content(4096).unwrap();
+        content.append(&noise(n, 4096)).unwrap();
+        content.hole(4096).unwrap();
     }
-    let content = image.writer.end_content().unwrap();
+    let content = content.finish().unwrap();
     image
         .tree
         .insert(root, b"holes", FileKind::File(content), file())
@@ -46,11 +46,7 @@ fn golden(name: &str, options: FormatOptions) {
     }
     let mut xattrs = Xattrs::new();
     xattrs.insert(b"user.long", &noise(2, 500)).unwrap();
-    let metadata = Metadata {
-        xattrs,
-        uid: 70_000,
-        ..file()
-    };
+    let metadata = file().xattrs(xattrs).uid(70_000);
     for n in 0..2 {
         let kind = FileKind::File(Content::empty());
         image
@@ -89,10 +85,6 @@ fn the_layout_of_small_blocks_is_as_recorded() {
     let (block_size, size) = (BlockSize::B1024, SizeRule::Exact(20 << 20));
     golden(
         "small_blocks.txt",
-        FormatOptions {
-            block_size,
-            size,
-            ..FormatOptions::default()
-        },
+        FormatOptions::default().block_size(block_size).size(size),
     );
 }

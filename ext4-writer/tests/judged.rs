@@ -7,10 +7,7 @@ use common::*;
 use ext4_writer::{FileKind, FormatOptions, Metadata, SizeRule, Timestamp, Xattrs};
 
 fn small() -> FormatOptions {
-    FormatOptions {
-        size: SizeRule::Exact(64 << 20),
-        ..FormatOptions::default()
-    }
+    FormatOptions::default().size(SizeRule::Exact(64 << 20))
 }
 
 #[test]
@@ -120,12 +117,7 @@ fn every_kind_of_file_passes() {
             .insert(root, name.as_bytes(), kind, file())
             .unwrap();
     }
-    let owner = Metadata {
-        uid: 100_000,
-        gid: 4_000_000_000,
-        mode: 0o6755,
-        ..file()
-    };
+    let owner = file().uid(100_000).gid(4_000_000_000).mode(0o6755);
     image
         .tree
         .insert(root, b"owned", FileKind::Fifo, owner)
@@ -145,10 +137,7 @@ fn every_kind_of_file_passes() {
 
 #[test]
 fn directories_of_any_length_pass() {
-    let options = FormatOptions {
-        size: SizeRule::AtLeast(0),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default().size(SizeRule::AtLeast(0));
     let mut image = Image::new(options);
     let root = image.root();
     for count in [1, 100, 300, 1000, 20_000, 70_000] {
@@ -198,19 +187,13 @@ fn attributes_pass_in_inodes_and_blocks() {
     large.insert(b"user.\xff\xfe", &noise(3, 77)).unwrap();
     large.insert(b"trusted.overlay.opaque", b"y").unwrap();
     for n in 0..2500 {
-        let metadata = Metadata {
-            xattrs: large.clone(),
-            ..file()
-        };
+        let metadata = file().xattrs(large.clone());
         image
             .tree
             .insert(root, format!("f{n}").as_bytes(), FileKind::Socket, metadata)
             .unwrap();
     }
-    let metadata = Metadata {
-        xattrs: capability,
-        ..file()
-    };
+    let metadata = file().xattrs(capability);
     image
         .tree
         .insert(
@@ -253,18 +236,15 @@ fn times_of_every_epoch_are_kept() {
 
 #[test]
 fn files_of_many_extents_pass() {
-    let options = FormatOptions {
-        size: SizeRule::AtLeast(0),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default().size(SizeRule::AtLeast(0));
     for extents in [4_u64, 5, 340, 341, 1360, 1361] {
         let mut image = Image::new(options.clone());
-        image.writer.begin_content(0).unwrap();
+        let mut content = image.writer.content(0);
         for n in 0..extents {
-            image.writer.write_content(&noise(n, 4096)).unwrap();
-            image.writer.skip_content(4096).unwrap();
+            content.append(&noise(n, 4096)).unwrap();
+            content.hole(4096).unwrap();
         }
-        let content = image.writer.end_content().unwrap();
+        let content = content.finish().unwrap();
         let root = image.root();
         image
             .tree

@@ -64,12 +64,7 @@ fn the_kernel_reads_what_was_written_and_writes_more() {
     xattrs.insert(b"system.posix_acl_access", &acl).unwrap();
     xattrs.insert(b"user.note", b"short").unwrap();
     xattrs.insert(b"user.long", &noise(8, 2000)).unwrap();
-    let metadata = Metadata {
-        xattrs,
-        uid: 70_000,
-        gid: 80_000,
-        ..file()
-    };
+    let metadata = file().xattrs(xattrs).uid(70_000).gid(80_000);
     for n in 0..3 {
         let name = format!("x{n}");
         image
@@ -148,10 +143,7 @@ fn offline_resize2fs_grows_and_shrinks() {
     if !have("resize2fs") {
         return;
     }
-    let options = FormatOptions {
-        size: SizeRule::AtLeast(512 << 20),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default().size(SizeRule::AtLeast(512 << 20));
     let mut image = Image::new(options);
     let root = image.root();
     let body = noise(5, 20_000_001);

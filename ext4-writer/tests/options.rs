@@ -21,12 +21,10 @@ fn block_and_inode_sizes_pass() {
             InodeSize::B1024,
         ] {
             let size = SizeRule::AtLeast(100 << 20);
-            let options = FormatOptions {
-                block_size,
-                inode_size,
-                size,
-                ..FormatOptions::default()
-            };
+            let options = FormatOptions::default()
+                .block_size(block_size)
+                .inode_size(inode_size)
+                .size(size);
             let (image, _) = sample(options);
             check_primary(image.path());
             let blocks = u64::from(block_size.bytes()) * 8;
@@ -54,10 +52,7 @@ fn hash_algorithms_pass() {
         (HashAlgorithm::HalfMd4, "half_md4"),
         (HashAlgorithm::Tea, "tea"),
     ] {
-        let image = judge_writing(FormatOptions {
-            hash_algorithm,
-            ..with(Features::empty())
-        });
+        let image = judge_writing(with(Features::empty()).hash_algorithm(hash_algorithm));
         assert_eq!(dumpe2fs(image.path(), "Default directory hash"), name);
     }
 }
@@ -69,21 +64,16 @@ fn journals_of_any_size_pass() {
         (JournalRule::Bytes(4 << 20), Some("1024")),
         (JournalRule::Bytes(200 << 20), Some("51200")),
     ] {
-        let image = judge_writing(FormatOptions {
-            journal,
-            ..with(Features::empty())
-        });
+        let image = judge_writing(with(Features::empty()).journal(journal));
         match blocks {
             Some(blocks) => assert_eq!(dumpe2fs(image.path(), "Total journal blocks"), blocks),
             None => assert!(!features_of(image.path()).contains(&"has_journal".to_owned())),
         }
     }
     // Backups cut a long journal of small blocks into more extents than its inode holds.
-    let options = FormatOptions {
-        block_size: BlockSize::B1024,
-        journal: JournalRule::Bytes(100 << 20),
-        ..with(Features::empty())
-    };
+    let options = with(Features::empty())
+        .block_size(BlockSize::B1024)
+        .journal(JournalRule::Bytes(100 << 20));
     let image = judge_writing(options);
     assert_eq!(dumpe2fs(image.path(), "Total journal blocks"), "102400");
 }
@@ -97,10 +87,7 @@ fn journals_are_as_long_as_mke2fs_makes_them() {
         8_u64, 127, 128, 129, 1023, 1024, 2047, 2048, 16_383, 16_384, 32_768, 65_536, 131_072,
     ];
     for size in mib.map(|mib| mib << 20) {
-        let options = FormatOptions {
-            size: SizeRule::Exact(size),
-            ..FormatOptions::default()
-        };
+        let options = FormatOptions::default().size(SizeRule::Exact(size));
         let (image, _) = Image::new(options).finish();
         let theirs = tempfile::NamedTempFile::new().unwrap();
         theirs.as_file().set_len(size).unwrap();
@@ -122,10 +109,7 @@ fn journals_are_as_long_as_mke2fs_makes_them() {
 
 #[test]
 fn inode_rules_are_followed() {
-    let options = FormatOptions {
-        inodes: InodeRule::Count(100_000),
-        ..with(Features::empty())
-    };
+    let options = with(Features::empty()).inodes(InodeRule::Count(100_000));
     let image = judge_writing(options);
     // A group has at most 32,768 inodes.
     assert_eq!(
@@ -133,34 +117,26 @@ fn inode_rules_are_followed() {
         (4 * 25_008).to_string()
     );
     let rule = InodeRule::BytesPerInode(4096);
-    let image = judge_writing(FormatOptions {
-        inodes: rule,
-        ..with(Features::empty())
-    });
+    let image = judge_writing(with(Features::empty()).inodes(rule));
     assert_eq!(dumpe2fs(image.path(), "Inodes per group"), "32768");
-    let options = FormatOptions {
-        inodes: InodeRule::Count(1),
-        ..with(Features::empty())
-    };
+    let options = with(Features::empty()).inodes(InodeRule::Count(1));
     let (_, summary) = sample(options);
     assert!(summary.inodes - summary.free_inodes > 3000);
 }
 
 #[test]
 fn identity_is_written() {
-    let options = FormatOptions {
-        uuid: uuid::Uuid::from_bytes(*b"fedcba9876543210"),
-        hash_seed: Some(uuid::Uuid::from_bytes(*b"0123456789abcdef")),
-        label: b"sixteen bytes ab".to_vec(),
-        reserved: Reserved {
+    let options = with(Features::empty())
+        .uuid(uuid::Uuid::from_bytes(*b"fedcba9876543210"))
+        .hash_seed(Some(uuid::Uuid::from_bytes(*b"0123456789abcdef")))
+        .label(b"sixteen bytes ab".to_vec())
+        .reserved(Reserved {
             basis_points: 500,
             uid: 7,
             gid: 8,
-        },
-        mount_options: MountOptions::ACL | MountOptions::DISCARD,
-        time: TIME,
-        ..with(Features::empty())
-    };
+        })
+        .mount_options(MountOptions::ACL | MountOptions::DISCARD)
+        .time(TIME);
     let image = judge_writing(options);
     let value = |key| dumpe2fs(image.path(), key);
     assert_eq!(
@@ -197,55 +173,31 @@ fn forbidden_combinations_are_refused() {
         Features::SPARSE_SUPER | Features::SPARSE_SUPER2,
         all,
     ] {
-        refused(FormatOptions {
-            features,
-            ..default()
-        });
+        refused(default().features(features));
     }
     let inode_size = InodeSize::B128;
-    refused(FormatOptions {
-        inode_size,
-        ..with(Features::INLINE_DATA)
-    });
+    refused(with(Features::INLINE_DATA).inode_size(inode_size));
     assert_eq!(
-        refused(FormatOptions {
-            uuid: uuid::Uuid::nil(),
-            ..default()
-        }),
+        refused(default().uuid(uuid::Uuid::nil())),
         OptionsError::NilUuid
     );
-    refused(FormatOptions {
-        label: vec![b'x'; 17],
-        ..default()
-    });
-    refused(FormatOptions {
-        journal: JournalRule::Bytes(1 << 20),
-        ..default()
-    });
-    refused(FormatOptions {
-        inodes: InodeRule::BytesPerInode(100),
-        ..default()
-    });
+    refused(default().label(vec![b'x'; 17]));
+    refused(default().journal(JournalRule::Bytes(1 << 20)));
+    refused(default().inodes(InodeRule::BytesPerInode(100)));
     // Tables of inodes that leave no block for anything else: no size would do.
-    let refusal = refused(FormatOptions {
-        block_size: BlockSize::B1024,
-        inode_size: InodeSize::B1024,
-        inodes: InodeRule::BytesPerInode(2047),
-        ..default()
-    });
+    let refusal = refused(
+        default()
+            .block_size(BlockSize::B1024)
+            .inode_size(InodeSize::B1024)
+            .inodes(InodeRule::BytesPerInode(2047)),
+    );
     let expected = "inode ratio is 2047 bytes (limits 2048 and 64 MiB)";
     assert_eq!(refusal.to_string(), expected);
-    refused(FormatOptions {
-        inode_size: InodeSize::B128,
-        time: Timestamp::new(1 << 32, 0),
-        ..default()
-    });
-    refused(FormatOptions {
-        directory_slack_percent: 51,
-        ..default()
-    });
-    refused(FormatOptions {
-        size: SizeRule::Exact(u64::MAX),
-        ..default()
-    });
+    refused(
+        default()
+            .inode_size(InodeSize::B128)
+            .time(Timestamp::new(1 << 32, 0)),
+    );
+    refused(default().directory_slack_percent(51));
+    refused(default().size(SizeRule::Exact(u64::MAX)));
 }

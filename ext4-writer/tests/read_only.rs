@@ -51,10 +51,7 @@ fn veritysetup_verifies_the_tree_and_notices_a_changed_byte() {
     ] {
         let (image, summary) = image(bytes);
         let device = FileDevice::unsynced(image.reopen().unwrap());
-        let options = VerityOptions {
-            salt,
-            uuid: summary.uuid,
-        };
+        let options = VerityOptions::new(summary.uuid).salt(salt);
         let tree = append_verity(&device, summary.size_bytes, &options).unwrap();
         assert_eq!(image.path().metadata().unwrap().len(), tree.total_bytes);
         check_primary(image.path());
@@ -83,10 +80,7 @@ fn veritysetup_verifies_the_tree_and_notices_a_changed_byte() {
 
 #[test]
 fn a_long_salt_is_refused() {
-    let options = VerityOptions {
-        salt: vec![0; 257],
-        uuid: uuid::Uuid::nil(),
-    };
+    let options = VerityOptions::new(uuid::Uuid::nil()).salt(vec![0; 257]);
     let error = append_verity(ext4_writer::MemoryDevice::new(), 4096, &options).unwrap_err();
     assert!(error.to_string().contains("limit 256"), "{error}");
 }

@@ -11,39 +11,30 @@ use ext4_writer::{
 };
 
 fn growing() -> FormatOptions {
-    FormatOptions {
-        size: SizeRule::AtLeast(0),
-        ..FormatOptions::default()
-    }
+    FormatOptions::default().size(SizeRule::AtLeast(0))
 }
 
 #[test]
 fn the_longest_file_passes_and_a_byte_more_does_not() {
     for block_size in [BlockSize::B1024, BlockSize::B4096] {
         let longest = u64::from(u32::MAX) * u64::from(block_size.bytes());
-        let mut image = Image::new(FormatOptions {
-            block_size,
-            ..growing()
-        });
-        image.writer.begin_content(longest).unwrap();
-        image.writer.write_content(b"first").unwrap();
-        image.writer.skip_content(longest - 9).unwrap();
-        image.writer.write_content(b"last").unwrap();
-        let content = image.writer.end_content().unwrap();
+        let mut image = Image::new(growing().block_size(block_size));
+        let mut content = image.writer.content(longest);
+        content.append(b"first").unwrap();
+        content.hole(longest - 9).unwrap();
+        content.append(b"last").unwrap();
+        let content = content.finish().unwrap();
         assert_eq!(content.size(), longest);
         let root = image.root();
         image
             .tree
             .insert(root, b"f", FileKind::File(content), file())
             .unwrap();
-        image.writer.begin_content(0).unwrap();
-        let error = image.writer.skip_content(longest + 1).unwrap_err();
+        let mut content = image.writer.content(0);
+        let error = content.hole(longest + 1).unwrap_err();
         assert!(matches!(error, Error::FileTooLarge { limit } if limit == longest));
-        let content = image.writer.end_content().unwrap();
-        image
-            .tree
-            .insert(root, b"g", FileKind::File(content), file())
-            .unwrap();
+        let error = content.finish().unwrap_err();
+        assert!(matches!(error, Error::IncompleteContent), "{error}");
         let (image, _) = image.finish();
         check_primary(image.path());
         assert!(debugfs(image.path(), "stat /f").contains(&format!("Size: {longest}")));
@@ -53,11 +44,9 @@ fn the_longest_file_passes_and_a_byte_more_does_not() {
 #[test]
 fn filesystems_beyond_16_tib_pass() {
     // Few inodes keep e2fsck quick; bitmaps of all groups are written whatever their number.
-    let options = FormatOptions {
-        size: SizeRule::Exact(17 << 40),
-        inodes: InodeRule::Count(0),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default()
+        .size(SizeRule::Exact(17 << 40))
+        .inodes(InodeRule::Count(0));
     // Few filesystems hold so long a file; the one in memory does, and needs a gigabyte for the bitmaps.
     let Ok(path) = tempfile::NamedTempFile::new_in("/dev/shm") else {
         return;
@@ -80,11 +69,9 @@ fn filesystems_beyond_16_tib_pass() {
 
 #[test]
 fn without_64bit_16_tib_are_too_many() {
-    let options = FormatOptions {
-        size: SizeRule::Exact(17 << 40),
-        features: Features::default().difference(Features::BIT64),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default()
+        .size(SizeRule::Exact(17 << 40))
+        .features(Features::default().difference(Features::BIT64));
     let device = MemoryDevice::new();
     let writer = ImageWriter::new(&device, options).unwrap();
     let error = writer
@@ -96,11 +83,9 @@ fn without_64bit_16_tib_are_too_many() {
 #[test]
 fn a_million_names_need_three_levels_of_small_blocks() {
     let build = |features| {
-        let options = FormatOptions {
-            block_size: BlockSize::B1024,
-            features: Features::default() | features,
-            ..growing()
-        };
+        let options = growing()
+            .block_size(BlockSize::B1024)
+            .features(Features::default() | features);
         let mut image = Image::new(options);
         let root = image.root();
         let parent = image.directory(root, b"d");
@@ -170,11 +155,11 @@ fn extents_at_the_length_of_one_record_pass() {
         let chunk = noise(3, 4096);
         // The first file fills group 0 beyond its end: from there to the copies in group 3 nothing interrupts.
         for (name, blocks) in [(b"0", 32_768), (b"f", blocks)] {
-            image.writer.begin_content(blocks * 4096).unwrap();
+            let mut content = image.writer.content(blocks * 4096);
             for _ in 0..blocks {
-                image.writer.write_content(&chunk).unwrap();
+                content.append(&chunk).unwrap();
             }
-            let content = image.writer.end_content().unwrap();
+            let content = content.finish().unwrap();
             image
                 .tree
                 .insert(root, name, FileKind::File(content), file())
@@ -197,18 +182,16 @@ fn extents_at_the_length_of_one_record_pass() {
 #[test]
 fn small_blocks_cut_a_long_file_at_every_backup() {
     // 1 KiB blocks: backups of 265 blocks in groups of 8 MiB.
-    let options = FormatOptions {
-        block_size: BlockSize::B1024,
-        journal: JournalRule::None,
-        ..growing()
-    };
+    let options = growing()
+        .block_size(BlockSize::B1024)
+        .journal(JournalRule::None);
     let mut image = Image::new(options);
-    image.writer.begin_content(0).unwrap();
+    let mut content = image.writer.content(0);
     let chunk = noise(5, 1 << 20);
     for _ in 0..220 {
-        image.writer.write_content(&chunk).unwrap();
+        content.append(&chunk).unwrap();
     }
-    let content = image.writer.end_content().unwrap();
+    let content = content.finish().unwrap();
     let root = image.root();
     image
         .tree

@@ -107,10 +107,7 @@ fn compare(theirs: &Path, ours: &Path, extra: &str) {
 }
 
 fn options() -> FormatOptions {
-    FormatOptions {
-        size: SizeRule::AtLeast(64 << 20),
-        ..FormatOptions::default()
-    }
+    FormatOptions::default().size(SizeRule::AtLeast(64 << 20))
 }
 
 #[test]
@@ -139,10 +136,9 @@ fn an_owner_replaces_the_host_s() {
     plant(host.path());
     let device = MemoryDevice::new();
     let mut writer = ImageWriter::new(&device, options()).unwrap();
-    let owner = DirectoryOptions {
-        owner: Some((12, 70_000)),
-        xattrs: false,
-    };
+    let owner = DirectoryOptions::default()
+        .owner(Some((12, 70_000)))
+        .xattrs(false);
     let tree = read_directory(&mut writer, host.path(), &owner).unwrap();
     writer.finish(tree).unwrap();
     let image = tempfile::NamedTempFile::new().unwrap();
@@ -450,10 +446,7 @@ fn every_sparse_format_gives_the_image_of_the_plain_archive() {
         assert!(output.status.success(), "{}", text(&output));
         let device = MemoryDevice::new();
         // The plain archive has zeros where the others have holes.
-        let options = FormatOptions {
-            zeros_to_holes: true,
-            ..options()
-        };
+        let options = options().zeros_to_holes(true);
         let mut writer = ImageWriter::new(&device, options).unwrap();
         let tree = read_tar(&mut writer, output.stdout.as_slice()).unwrap();
         writer.finish(tree).unwrap();
@@ -566,10 +559,7 @@ fn take(build: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Result<(), SourceErro
     build(&mut builder);
     let archive = builder.into_inner().unwrap();
     let device = MemoryDevice::new();
-    let options = FormatOptions {
-        journal: JournalRule::None,
-        ..options()
-    };
+    let options = options().journal(JournalRule::None);
     let mut writer = ImageWriter::new(&device, options).unwrap();
     let tree = read_tar(&mut writer, archive.as_slice())?;
     writer.finish(tree).map_err(SourceError::from)?;
@@ -813,7 +803,7 @@ fn broken_archives_are_refused() {
             "of type 'N'",
         ),
     ] {
-        let error = tree_of(&archive).unwrap_err().to_string();
+        let error = chain(&tree_of(&archive).unwrap_err());
         assert!(error.contains(expected), "{error}: {expected}");
     }
 }

@@ -11,19 +11,13 @@ use ext4_writer::{
 const MIB: u64 = 1 << 20;
 
 fn exact(bytes: u64) -> FormatOptions {
-    FormatOptions {
-        size: SizeRule::Exact(bytes),
-        ..FormatOptions::default()
-    }
+    FormatOptions::default().size(SizeRule::Exact(bytes))
 }
 
 #[test]
 fn released_content_is_reused_moved_down_and_gone() {
     let marker = b"this was deleted by an upper layer";
-    let options = FormatOptions {
-        size: SizeRule::Shrink,
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default().size(SizeRule::Shrink);
     let mut image = Image::new(options);
     let root = image.root();
     let mut old = image.content(&marker.repeat(100_000));
@@ -83,10 +77,7 @@ fn released_content_leaves_no_bytes_in_what_stays_free() {
 
 #[test]
 fn content_beyond_the_final_size_is_moved_down_intact() {
-    let options = FormatOptions {
-        size: SizeRule::Shrink,
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default().size(SizeRule::Shrink);
     let mut image = Image::new(options);
     let root = image.root();
     let first: Vec<_> = (0..40).map(|n| image.content(&noise(n, 50_000))).collect();
@@ -126,10 +117,7 @@ fn content_beyond_the_final_size_is_moved_down_intact() {
 
 #[test]
 fn dropped_content_is_neither_counted_nor_kept() {
-    let options = FormatOptions {
-        size: SizeRule::Shrink,
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default().size(SizeRule::Shrink);
     let mut image = Image::new(options);
     let root = image.root();
     let marker = b"nobody owns these bytes";
@@ -156,15 +144,15 @@ fn the_smallest_size_works_and_one_block_less_does_not() {
             let device = MemoryDevice::new();
             let mut writer = ImageWriter::new(&device, exact(bytes)).unwrap();
             let mut tree = ext4_writer::FileTree::new(directory()).unwrap();
-            writer.begin_content(content as u64).unwrap();
+            let mut stored = writer.content(content as u64);
             let chunk = noise(9, 1 << 20);
             let mut left = content;
             while left > 0 {
                 let count = left.min(chunk.len());
-                writer.write_content(&chunk[..count]).unwrap();
+                stored.append(&chunk[..count]).unwrap();
                 left -= count;
             }
-            let stored = writer.end_content().unwrap();
+            let stored = stored.finish().unwrap();
             tree.insert(tree.root(), b"f", FileKind::File(stored), file())
                 .unwrap();
             (writer.finish(tree), device)
@@ -211,12 +199,12 @@ fn the_default_size_is_a_quarter_more_than_the_content() {
     let mut image = Image::new(FormatOptions::default());
     let root = image.root();
     // 1,000 MiB of one-block files would be slow; one file with a block in each MiB is not.
-    image.writer.begin_content(0).unwrap();
+    let mut content = image.writer.content(0);
     let block = noise(1, 1 << 20);
     for _ in 0..900 {
-        image.writer.write_content(&block).unwrap();
+        content.append(&block).unwrap();
     }
-    let content = image.writer.end_content().unwrap();
+    let content = content.finish().unwrap();
     image
         .tree
         .insert(root, b"f", FileKind::File(content), file())
@@ -235,23 +223,21 @@ fn files_that_end_around_group_borders_pass() {
     // Groups of 8 MiB; a border without copies, then one with them.
     for group in [2_u64, 3] {
         for offset in [-2_i64, -1, 0, 1, 2] {
-            let options = FormatOptions {
-                block_size: BlockSize::B1024,
-                journal: JournalRule::None,
-                size: SizeRule::AtLeast(0),
-                ..FormatOptions::default()
-            };
+            let options = FormatOptions::default()
+                .block_size(BlockSize::B1024)
+                .journal(JournalRule::None)
+                .size(SizeRule::AtLeast(0));
             let mut image = Image::new(options.clone());
             let root = image.root();
             // What lies before the content, twice: first in group 0, then in the copies of group 1.
             let kept = 2 * (1 + 128);
             let border = (group * 8192).checked_add_signed(offset).unwrap() - kept;
-            image.writer.begin_content(border * 1024).unwrap();
+            let mut content = image.writer.content(border * 1024);
             let chunk = noise(group, 1024);
             for _ in 0..border {
-                image.writer.write_content(&chunk).unwrap();
+                content.append(&chunk).unwrap();
             }
-            let content = image.writer.end_content().unwrap();
+            let content = content.finish().unwrap();
             image
                 .tree
                 .insert(root, b"f", FileKind::File(content), file())

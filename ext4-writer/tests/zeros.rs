@@ -34,18 +34,18 @@ impl Part {
 
 fn store<D: Device>(writer: &mut ImageWriter<D>, parts: &[Part]) -> Content {
     let total: usize = parts.iter().map(|part| part.length()).sum();
-    writer.begin_content(total as u64).unwrap();
+    let mut content = writer.content(total as u64);
     for part in parts {
         match *part {
-            Noise(length) => writer.write_content(&noise(1, length)).unwrap(),
+            Noise(length) => content.append(&noise(1, length)).unwrap(),
             // In pieces that end within blocks.
             Zeros(length) => vec![0; length]
                 .chunks(3000)
-                .for_each(|piece| writer.write_content(piece).unwrap()),
-            Hole(length) => writer.skip_content(length as u64).unwrap(),
+                .for_each(|piece| content.append(piece).unwrap()),
+            Hole(length) => content.hole(length as u64).unwrap(),
         }
     }
-    writer.end_content().unwrap()
+    content.finish().unwrap()
 }
 
 fn bytes(parts: &[Part]) -> Vec<u8> {
@@ -100,12 +100,12 @@ fn zeros_that_were_written_have_blocks_and_holes_have_none() {
     }
     for block_size in [BlockSize::B1024, BlockSize::B2048, BlockSize::B4096] {
         for zeros_to_holes in [false, true] {
-            let mut image = Image::new(FormatOptions {
-                block_size,
-                zeros_to_holes,
-                size: SizeRule::AtLeast(0),
-                ..FormatOptions::default()
-            });
+            let mut image = Image::new(
+                FormatOptions::default()
+                    .block_size(block_size)
+                    .zeros_to_holes(zeros_to_holes)
+                    .size(SizeRule::AtLeast(0)),
+            );
             for (n, parts) in files.iter().enumerate() {
                 let kind = FileKind::File(store(&mut image.writer, parts));
                 let (root, name) = (image.root(), format!("f{n}"));
@@ -131,10 +131,7 @@ fn zeros_that_were_written_have_blocks_and_holes_have_none() {
 #[test]
 fn the_host_s_file_is_as_sparse_as_with_holes() {
     let disk = |zeros_to_holes| {
-        let mut image = Image::new(FormatOptions {
-            zeros_to_holes,
-            ..FormatOptions::default()
-        });
+        let mut image = Image::new(FormatOptions::default().zeros_to_holes(zeros_to_holes));
         let parts = [Noise(3 * MIB), Zeros(300 * MIB), Noise(2 * MIB)];
         let kind = FileKind::File(store(&mut image.writer, &parts));
         let root = image.root();
@@ -174,10 +171,7 @@ fn zeros_in_the_place_of_released_bytes_are_zeros_and_sparse() {
 #[test]
 fn zeros_that_move_down_are_zeros_and_sparse() {
     let marker = b"this was deleted by an upper layer";
-    let mut image = Image::new(FormatOptions {
-        size: SizeRule::Shrink,
-        ..FormatOptions::default()
-    });
+    let mut image = Image::new(FormatOptions::default().size(SizeRule::Shrink));
     let root = image.root();
     let old = image.content(&marker.repeat(30 * MIB / marker.len()));
     let parts = [Noise(5000), Zeros(50 * MIB), Noise(5000)];
@@ -200,10 +194,7 @@ fn zeros_are_zeros_on_a_device_that_held_other_bytes() {
         .write_all_at(&noise(1, capacity as usize), 0)
         .unwrap();
     let device = BlockDevice::preallocated(image.reopen().unwrap()).unwrap();
-    let options = FormatOptions {
-        size: SizeRule::Exact(capacity),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default().size(SizeRule::Exact(capacity));
     let mut writer = ImageWriter::new(device, options).unwrap();
     let mut tree = FileTree::new(directory()).unwrap();
     let parts = [Zeros(5 * MIB), Noise(4096), Zeros(3 * MIB)];

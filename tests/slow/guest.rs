@@ -63,18 +63,16 @@ fn a_guest_seals_a_file_and_keeps_names_by_case() {
         .create_new(true)
         .open(&image)
         .unwrap();
-    let options = FormatOptions {
-        features: Features::default() | Features::VERITY,
-        size: SizeRule::AtLeast(64 << 20),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default()
+        .features(Features::default() | Features::VERITY)
+        .size(SizeRule::AtLeast(64 << 20));
     let mut writer = ImageWriter::new(FileDevice::unsynced(file), options).unwrap();
     let time = Timestamp::new(1_700_000_000, 0);
     let mut tree = FileTree::new(Metadata::new(0o755, time)).unwrap();
     for name in ["sealed", "SEALED"] {
-        writer.begin_content(0).unwrap();
-        writer.write_content(name.as_bytes()).unwrap();
-        let kind = FileKind::File(writer.end_content().unwrap());
+        let mut content = writer.content(0);
+        content.append(name.as_bytes()).unwrap();
+        let kind = FileKind::File(content.finish().unwrap());
         let metadata = Metadata::new(0o644, time);
         tree.insert(tree.root(), name.as_bytes(), kind, metadata)
             .unwrap();

@@ -118,7 +118,7 @@ const MUTATIONS: [Mutation; 17] = [
     ),
     mutation(
         "a file may change while it is read",
-        "source/host_file.rs",
+        "source/directory/host_file.rs",
         "if self == Self::new(stat) {",
         "if self.identity == identity(stat) {",
         ("sources", "what_changes_while_it_is_read_is_an_error"),
@@ -126,8 +126,8 @@ const MUTATIONS: [Mutation; 17] = [
     mutation(
         "pieces of sparse files move together",
         "source/tar/builder.rs",
-        "Event::Hole(length) if self.open.is_some() => Ok(self.image.skip_content(length)?),",
-        "Event::Hole(length) if self.open.is_some() => Ok(self.image.skip_content(length & 0)?),",
+        "Event::Hole(length) => self.extend(|content| content.hole(length)),",
+        "Event::Hole(length) => self.extend(|content| content.hole(length & 0)),",
         (
             "sources",
             "every_sparse_format_gives_the_image_of_the_plain_archive",

@@ -3,6 +3,7 @@
 pub mod guest;
 pub mod mount;
 pub mod oracle;
+pub mod source;
 pub mod tree;
 
 use std::path::{Path, PathBuf};

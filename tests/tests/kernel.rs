@@ -185,29 +185,25 @@ fn with_quotas(path: &Path) {
         .create_new(true)
         .open(path)
         .unwrap();
-    let options = FormatOptions {
-        features: Features::default() | Features::QUOTA | Features::PROJECT | Features::EA_INODE,
-        size: SizeRule::AtLeast(64 << 20),
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default()
+        .features(Features::default() | Features::QUOTA | Features::PROJECT | Features::EA_INODE)
+        .size(SizeRule::AtLeast(64 << 20));
     let mut writer = ImageWriter::new(FileDevice::unsynced(file), options).unwrap();
     let time = Timestamp::new(1_700_000_000, 0);
     let mut tree = FileTree::new(Metadata::new(0o755, time)).unwrap();
     for n in 0..300_u32 {
-        writer.begin_content(0).unwrap();
-        writer.write_content(&vec![7; n as usize * 50]).unwrap();
-        let kind = FileKind::File(writer.end_content().unwrap());
+        let mut content = writer.content(0);
+        content.append(&vec![7; n as usize * 50]).unwrap();
+        let kind = FileKind::File(content.finish().unwrap());
         let mut xattrs = Xattrs::new();
         if n % 10 == 7 {
             // In an inode that many share, and that each pays for.
             xattrs.insert(b"user.long", &[8; 20_000]).unwrap();
         }
-        let metadata = Metadata {
-            uid: n % 20,
-            gid: n % 3,
-            xattrs,
-            ..Metadata::new(0o644, time)
-        };
+        let metadata = Metadata::new(0o644, time)
+            .uid(n % 20)
+            .gid(n % 3)
+            .xattrs(xattrs);
         let name = format!("file-{n}");
         let id = tree.insert(tree.root(), name.as_bytes(), kind, metadata);
         tree.set_project(id.unwrap(), n % 5).unwrap();

@@ -52,6 +52,49 @@ fn nothing_is_left_unfinished() {
     }
 }
 
+/// Reporters print an error's causes; a message that says its cause, too, has it said twice.
+#[test]
+fn messages_do_not_repeat_their_causes() {
+    for path in sources() {
+        let text = fs::read_to_string(&path).unwrap();
+        for (index, line) in text.lines().enumerate() {
+            assert!(
+                !(line.contains("#[error(") && line.contains("{source")),
+                "{}:{}: {line}",
+                relative(&path),
+                index + 1
+            );
+        }
+    }
+}
+
+/// What the planner and the encoders cut or widen says so by name: a bare cast loses bits without a word.
+#[test]
+fn numbers_are_converted_by_name() {
+    for path in sources() {
+        let name = relative(&path);
+        let kept = ["ext4-writer/src/plan/", "ext4-writer/src/encode/"];
+        if !kept.iter().any(|folder| name.starts_with(folder)) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        for (index, line) in text.lines().take(lines_without_tests(&text)).enumerate() {
+            let cast = [" as u8", " as u16", " as u32", " as u64", " as usize"]
+                .iter()
+                .any(|cast| line.contains(cast));
+            // An array's length must be a constant, and an enum's place in its list is no number yet.
+            let allowed = line.contains("[[u8; ")
+                || line.contains("[0; QUOTA")
+                || line.contains("self as usize");
+            assert!(
+                !cast || allowed || line.trim_start().starts_with("//"),
+                "{name}:{}: {line}",
+                index + 1
+            );
+        }
+    }
+}
+
 fn lines_without_tests(text: &str) -> usize {
     text.lines()
         .take_while(|line| *line != "#[cfg(test)]")

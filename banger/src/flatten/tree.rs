@@ -13,7 +13,7 @@ use oci_flatten::rootfs::{NodeId, NodeKind, Rootfs};
 pub(super) enum ConvertError {
     #[error(transparent)]
     Tree(#[from] TreeError),
-    #[error("{source}: {path}")]
+    #[error("extended attribute cannot be stored: {path}")]
     Xattr {
         /// From the root of the image; `/` for itself.
         path: String,
@@ -109,11 +109,9 @@ fn metadata(from: &entry::Metadata, leave_selinux: bool) -> Result<(Metadata, bo
             xattrs.insert(name, value)?;
         }
     }
-    let metadata = Metadata {
-        uid: from.uid,
-        gid: from.gid,
-        xattrs,
-        ..Metadata::new(from.mode, time)
-    };
+    let metadata = Metadata::new(from.mode, time)
+        .uid(from.uid)
+        .gid(from.gid)
+        .xattrs(xattrs);
     Ok((metadata, left_selinux))
 }

@@ -52,7 +52,7 @@ pub fn register(
     let kernel = resolve(catalog, &request.kernel, architecture, &mut problems);
     let kernel = kernel.and_then(|kernel| problems.take("--kernel", with_absolute_paths(kernel)));
     problems.into_result()?;
-    facts.fit(kernel.as_ref());
+    facts.fit(kernel.as_ref(), false);
     let (rootfs, rootfs_bytes) = rootfs
         .map(|(path, bytes, _)| (path, bytes))
         .unwrap_or_default();

@@ -89,10 +89,7 @@ impl Writer {
             .truncate(true)
             .open(image);
         let device = FileDevice::unsynced(file.unwrap());
-        let options = FormatOptions {
-            size: SizeRule::AtLeast(0),
-            ..FormatOptions::default()
-        };
+        let options = FormatOptions::default().size(SizeRule::AtLeast(0));
         let mut writer = ImageWriter::new(device, options).unwrap();
         let tree = match self.input {
             Input::Entries => entries(*case, &mut writer),
@@ -119,12 +116,12 @@ fn entries(case: Case, writer: &mut ImageWriter<FileDevice>) -> FileTree<ext4_wr
             let id = tree.insert(tree.root(), name.as_bytes(), FileKind::Directory, metadata);
             directory = (number, id.unwrap());
         }
-        writer.begin_content(case.file_bytes as u64).unwrap();
+        let mut content = writer.content(case.file_bytes as u64);
         if case.file_bytes > 0 {
-            writer.write_content(&case.body(number)).unwrap();
+            content.append(&case.body(number)).unwrap();
         }
-        writer.skip_content(case.hole).unwrap();
-        let content = FileKind::File(writer.end_content().unwrap());
+        content.hole(case.hole).unwrap();
+        let content = FileKind::File(content.finish().unwrap());
         tree.insert(
             directory.1,
             name.as_bytes(),

@@ -3,31 +3,51 @@
 mod holes;
 mod space;
 mod store;
+mod writer;
+
+use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(crate) use self::space::Space;
 pub(crate) use self::store::{ContentRules, ContentStore, is_zero};
+pub use self::writer::{ContentWriter, SuspendedContent};
 use crate::ids::{BlockNumber, LogicalBlock};
 
-/// The content of one regular file, stored in the image that [`ImageWriter::end_content`](crate::ImageWriter::end_content)
-/// gave it from.
+/// The content of one regular file, stored in the image whose [`ContentWriter::finish`] gave it.
 ///
-/// It belongs to that writer: give it to a tree that the writer finishes, or back by
-/// [`ImageWriter::release`](crate::ImageWriter::release).
+/// It belongs to that image: give it to a tree that the image is finished with, or back by
+/// [`ImageWriter::release`](crate::ImageWriter::release). Any other image refuses it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Content {
-    pub(crate) size: u64,
+    /// The length in bytes, and above it the owner: contents are many.
+    size_and_owner: u64,
     pub(crate) data: Data,
 }
 
+/// Bits of a file's length: 2³² - 1 blocks of 4 KiB at most.
+const SIZE_BITS: u32 = 44;
+
 impl Content {
-    /// An empty file.
+    /// An empty file, of any image.
     pub fn empty() -> Self {
         Self::default()
     }
 
+    fn new(owner: Owner, size: u64, data: Data) -> Self {
+        debug_assert!(size >> SIZE_BITS == 0);
+        Self {
+            size_and_owner: u64::from(owner.0) << SIZE_BITS | size,
+            data,
+        }
+    }
+
     /// Length of the file in bytes.
     pub fn size(&self) -> u64 {
-        self.size
+        self.size_and_owner & ((1 << SIZE_BITS) - 1)
+    }
+
+    pub(crate) fn belongs_to(&self, owner: Owner) -> bool {
+        let own = self.size_and_owner >> SIZE_BITS;
+        own == 0 || own == u64::from(owner.0)
     }
 
     /// Where the bytes lie; empty for holes throughout and for inline data.
@@ -44,6 +64,19 @@ impl Content {
             .iter()
             .map(|extent| u64::from(extent.length))
             .sum()
+    }
+}
+
+/// Which image a content belongs to; 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(u32);
+
+impl Owner {
+    /// One that none of the last million images had.
+    fn unique() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let most = (1 << (u64::BITS - SIZE_BITS)) - 1;
+        Self(NEXT.fetch_add(1, Ordering::Relaxed) % most + 1)
     }
 }
 

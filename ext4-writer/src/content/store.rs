@@ -1,24 +1,22 @@
-//! Takes the bytes of one content after another and sends their blocks on.
+//! Takes the bytes of contents and sends their blocks on.
 
 use super::space::{Space, Window};
-use super::{Content, Data, Extent};
+use super::{Content, Data, Extent, Owner};
 use crate::device::{Access, Device, RunWriter};
 use crate::error::Error;
 use crate::ids::LogicalBlock;
 use crate::plan::Places;
 
-/// Stores contents one at a time.
+/// Stores contents.
 #[derive(Debug)]
 pub(crate) struct ContentStore {
     pub(crate) space: Space,
+    owner: Owner,
     writer: RunWriter,
     block_size: usize,
     rules: ContentRules,
-    open: Option<Open>,
-    /// A block that is not full yet.
-    staged: Vec<u8>,
-    /// Whether any byte of that block was written, not skipped.
-    staged_is_data: bool,
+    /// The buffer of the last content, for the next one.
+    spare: Vec<u8>,
 }
 
 /// What becomes of contents that need no block of their own.
@@ -30,13 +28,18 @@ pub(crate) struct ContentRules {
     pub(crate) zeros_to_holes: bool,
 }
 
-/// The content that is being stored.
+/// A content that is not complete.
 #[derive(Debug)]
-struct Open {
+pub(crate) struct OpenContent {
+    owner: Owner,
     expected_blocks: u64,
     size: u64,
     extents: Vec<Extent>,
     window: Option<Window>,
+    /// A block that is not full yet.
+    staged: Vec<u8>,
+    /// Whether any byte of that block was written, not skipped.
+    staged_is_data: bool,
 }
 
 /// Blocks set aside at a time for content that outgrows what was announced: 1 MiB of 4 KiB blocks.
@@ -49,118 +52,136 @@ impl ContentStore {
         let block_size = places.shape.block_size;
         Self {
             space: Space::new(places),
+            owner: Owner::unique(),
             writer: RunWriter::new(block_size),
             block_size: block_size as usize,
             rules,
-            open: None,
-            staged: Vec::with_capacity(block_size as usize),
-            staged_is_data: false,
+            spare: Vec::with_capacity(block_size as usize),
         }
     }
 
-    pub(crate) fn begin(&mut self, size_hint: u64) -> Result<(), Error> {
-        if self.open.is_some() {
-            return Err(Error::OutOfTurn(
-                "a content was begun before the last one ended",
-            ));
-        }
-        let expected_blocks = size_hint.div_ceil(self.block_size as u64);
-        self.open = Some(Open {
-            expected_blocks,
+    pub(crate) fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// Begins a content of about `size_hint` bytes.
+    pub(crate) fn begin(&mut self, size_hint: u64) -> OpenContent {
+        OpenContent {
+            owner: self.owner,
+            expected_blocks: size_hint.div_ceil(self.block_size as u64),
             size: 0,
             extents: Vec::new(),
             window: None,
-        });
-        Ok(())
+            staged: std::mem::take(&mut self.spare),
+            staged_is_data: false,
+        }
     }
 
     pub(crate) fn write<D: Device>(
         &mut self,
         access: &Access<D>,
+        open: &mut OpenContent,
         bytes: &[u8],
     ) -> Result<(), Error> {
-        self.grow(bytes.len() as u64)?;
+        self.grow(open, bytes.len() as u64)?;
         let mut rest = bytes;
-        if !self.staged.is_empty() {
-            let (head, tail) = rest.split_at(rest.len().min(self.block_size - self.staged.len()));
-            self.stage(head);
+        if !open.staged.is_empty() {
+            let (head, tail) = rest.split_at(rest.len().min(self.block_size - open.staged.len()));
+            open.stage(head);
             rest = tail;
-            if self.staged.len() < self.block_size {
+            if open.staged.len() < self.block_size {
                 return Ok(());
             }
-            self.commit_staged(access, self.size() - rest.len() as u64)?;
+            self.commit_staged(access, open, open.size - rest.len() as u64)?;
         }
         while let Some((block, tail)) = rest.split_at_checked(self.block_size) {
-            let end = self.size() - tail.len() as u64;
-            self.commit(access, block, end)?;
+            let end = open.size - tail.len() as u64;
+            self.commit(access, open, block, end)?;
             rest = tail;
         }
-        self.stage(rest);
+        open.stage(rest);
         Ok(())
     }
 
-    pub(crate) fn skip<D: Device>(&mut self, access: &Access<D>, length: u64) -> Result<(), Error> {
-        self.grow(length)?;
+    pub(crate) fn skip<D: Device>(
+        &mut self,
+        access: &Access<D>,
+        open: &mut OpenContent,
+        length: u64,
+    ) -> Result<(), Error> {
+        self.grow(open, length)?;
         let mut left = length;
-        if !self.staged.is_empty() {
-            let fill = left.min((self.block_size - self.staged.len()) as u64);
-            self.staged.resize(self.staged.len() + fill as usize, 0);
+        if !open.staged.is_empty() {
+            let fill = left.min((self.block_size - open.staged.len()) as u64);
+            open.staged.resize(open.staged.len() + fill as usize, 0);
             left -= fill;
-            if self.staged.len() < self.block_size {
+            if open.staged.len() < self.block_size {
                 return Ok(());
             }
-            self.commit_staged(access, self.size() - left)?;
+            self.commit_staged(access, open, open.size - left)?;
         }
-        self.staged
+        open.staged
             .resize((left % self.block_size as u64) as usize, 0);
         Ok(())
     }
 
-    pub(crate) fn end<D: Device>(&mut self, access: &Access<D>) -> Result<Content, Error> {
-        let size = self.size();
+    pub(crate) fn end<D: Device>(
+        &mut self,
+        access: &Access<D>,
+        mut open: OpenContent,
+    ) -> Result<Content, Error> {
+        let size = open.size;
         let block_size = self.block_size as u64;
-        let inline = size <= self.rules.inline_limit as u64 && self.staged.len() as u64 == size;
-        let mut data = Data::Hole;
+        let inline = size <= self.rules.inline_limit as u64 && open.staged.len() as u64 == size;
         if inline && size > 0 {
-            data = Data::Inline(self.staged.as_slice().into());
-            self.unstage();
-        } else if !self.staged.is_empty() {
-            self.commit_staged(access, size.next_multiple_of(block_size))?;
+            let data = Data::Inline(open.staged.as_slice().into());
+            self.abandon(open);
+            return Ok(Content::new(self.owner, size, data));
         }
-        let Some(open) = self.open.take() else {
-            return Err(Error::OutOfTurn("a content ended before one was begun"));
-        };
+        if !open.staged.is_empty() {
+            let written = self.commit_staged(access, &mut open, size.next_multiple_of(block_size));
+            if let Err(error) = written {
+                self.abandon(open);
+                return Err(error);
+            }
+        }
+        let data = Data::from_extents(std::mem::take(&mut open.extents));
+        self.abandon(open);
+        Ok(Content::new(self.owner, size, data))
+    }
+
+    /// Gives back what an open content still holds.
+    pub(crate) fn abandon(&mut self, open: OpenContent) {
+        self.space.release(&open.extents);
         if let Some(window) = open.window {
             self.space.close(window);
         }
-        if matches!(data, Data::Hole) {
-            data = Data::from_extents(open.extents);
-        }
-        Ok(Content { size, data })
+        self.spare = open.staged;
+        self.spare.clear();
     }
 
-    pub(crate) fn release(&mut self, content: &Content) {
+    pub(crate) fn release(&mut self, content: &Content) -> Result<(), Error> {
+        if !content.belongs_to(self.owner) {
+            return Err(Error::ForeignContent);
+        }
         self.space.release(content.extents());
+        Ok(())
     }
 
-    /// Sends what is still buffered; every content must have ended.
-    pub(crate) fn flush<D: Device>(&mut self, access: &Access<D>) -> Result<(), Error> {
-        if self.open.is_some() {
-            return Err(Error::OutOfTurn(
-                "the image was finished before the last content ended",
-            ));
+    /// Fails where a content comes from another store.
+    pub(crate) fn check(&self, open: &OpenContent) -> Result<(), Error> {
+        match open.owner == self.owner {
+            true => Ok(()),
+            false => Err(Error::ForeignContent),
         }
+    }
+
+    /// Sends what is still buffered.
+    pub(crate) fn flush<D: Device>(&mut self, access: &Access<D>) -> Result<(), Error> {
         self.writer.flush(access)
     }
 
-    fn size(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.size)
-    }
-
-    fn grow(&mut self, bytes: u64) -> Result<(), Error> {
-        let Some(open) = &mut self.open else {
-            return Err(Error::OutOfTurn("content was written before one was begun"));
-        };
+    fn grow(&self, open: &mut OpenContent, bytes: u64) -> Result<(), Error> {
         let limit = MAX_FILE_BLOCKS * self.block_size as u64;
         open.size = open
             .size
@@ -170,42 +191,35 @@ impl ContentStore {
         Ok(())
     }
 
-    /// Keeps bytes that were written until their block is full.
-    fn stage(&mut self, bytes: &[u8]) {
-        self.staged.extend_from_slice(bytes);
-        self.staged_is_data |= !bytes.is_empty();
-    }
-
-    fn unstage(&mut self) {
-        self.staged.clear();
-        self.staged_is_data = false;
-    }
-
     /// Stores the staged block, unless all of it was skipped: then it is a hole.
-    fn commit_staged<D: Device>(&mut self, access: &Access<D>, end: u64) -> Result<(), Error> {
-        let staged = std::mem::take(&mut self.staged);
-        let result = match self.staged_is_data {
-            true => self.commit(access, &staged, end),
+    fn commit_staged<D: Device>(
+        &mut self,
+        access: &Access<D>,
+        open: &mut OpenContent,
+        end: u64,
+    ) -> Result<(), Error> {
+        let staged = std::mem::take(&mut open.staged);
+        let result = match open.staged_is_data {
+            true => self.commit(access, open, &staged, end),
             false => Ok(()),
         };
-        self.staged = staged;
-        self.unstage();
+        open.staged = staged;
+        open.staged.clear();
+        open.staged_is_data = false;
         result
     }
 
-    /// Stores the block of the open content that ends at byte `end`.
+    /// Stores the block of a content that ends at byte `end`.
     ///
     /// A block of zeros takes its place like any other, as swap files and boot loaders need it; but nothing is written where
     /// the device reads as zeros already, so that it stays a hole of the host's file.
     fn commit<D: Device>(
         &mut self,
         access: &Access<D>,
+        open: &mut OpenContent,
         bytes: &[u8],
         end: u64,
     ) -> Result<(), Error> {
-        let Some(open) = &mut self.open else {
-            return Ok(());
-        };
         let is_zero = is_zero(bytes);
         if is_zero && self.rules.zeros_to_holes {
             return Ok(());
@@ -230,6 +244,14 @@ impl ContentStore {
             true if physical.is_fresh && access.starts_zeroed() => Ok(()),
             true => self.writer.put_zeros(access, physical.number),
         }
+    }
+}
+
+impl OpenContent {
+    /// Keeps bytes that were written until their block is full.
+    fn stage(&mut self, bytes: &[u8]) {
+        self.staged.extend_from_slice(bytes);
+        self.staged_is_data |= !bytes.is_empty();
     }
 }
 

@@ -1,14 +1,12 @@
 //! Images in files and on block devices.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FallocateFlags, fallocate};
-
 use super::Device;
+use super::host::{punch_hole, read_or_zero_at, write_all_at, zero_range};
 
 /// An image in a regular file, sparse where the host's filesystem has holes.
 ///
@@ -36,11 +34,11 @@ impl FileDevice {
 
 impl Device for FileDevice {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
+        write_all_at(&self.file, bytes, offset)
     }
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        read_or_zero(&self.file, offset, bytes)
+        read_or_zero_at(&self.file, bytes, offset)
     }
 
     fn discard(&self, range: Range<u64>) -> io::Result<()> {
@@ -48,9 +46,9 @@ impl Device for FileDevice {
         if range.start >= end {
             return Ok(());
         }
-        match change(&self.file, FallocateFlags::PUNCH_HOLE, range.start..end) {
-            Err(error) if is_unsupported(&error) => zero(&self.file, range.start..end),
-            other => other,
+        match punch_hole(&self.file, range.start..end)? {
+            true => Ok(()),
+            false => zero(&self.file, range.start..end),
         }
     }
 
@@ -91,8 +89,8 @@ impl BlockDevice {
     ///
     /// # Errors
     /// Where the end cannot be found.
-    pub fn new(file: File) -> io::Result<Self> {
-        let capacity = rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0))?;
+    pub fn new(mut file: File) -> io::Result<Self> {
+        let capacity = file.seek(SeekFrom::End(0))?;
         Ok(Self {
             file,
             capacity,
@@ -132,11 +130,11 @@ impl BlockDevice {
 impl Device for BlockDevice {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.check(offset.saturating_add(bytes.len() as u64))?;
-        self.file.write_all_at(bytes, offset)
+        write_all_at(&self.file, bytes, offset)
     }
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        read_or_zero(&self.file, offset, bytes)
+        read_or_zero_at(&self.file, bytes, offset)
     }
 
     fn discard(&self, range: Range<u64>) -> io::Result<()> {
@@ -144,28 +142,19 @@ impl Device for BlockDevice {
         if range.is_empty() {
             return Ok(());
         }
-        let mut ways = Vec::with_capacity(2);
-        if self.discards {
-            ways.push(FallocateFlags::PUNCH_HOLE);
+        let done = self.discards && punch_hole(&self.file, range.clone())?
+            || zero_range(&self.file, range.clone())?;
+        match done {
+            true => Ok(()),
+            false => zero(&self.file, range),
         }
-        ways.push(FallocateFlags::ZERO_RANGE);
-        for way in ways {
-            match change(&self.file, way, range.clone()) {
-                Err(error) if is_unsupported(&error) => {}
-                other => return other,
-            }
-        }
-        zero(&self.file, range)
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         // An image begins: what the device held is of no use any more.
         if length == 0 && self.discards && self.capacity > 0 {
-            match change(&self.file, FallocateFlags::PUNCH_HOLE, 0..self.capacity) {
-                Ok(()) => self.zeroed.store(true, Ordering::Relaxed),
-                Err(error) if is_unsupported(&error) => {}
-                Err(error) => return Err(error),
-            }
+            let zeroed = punch_hole(&self.file, 0..self.capacity)?;
+            self.zeroed.store(zeroed, Ordering::Relaxed);
         }
         self.check(length)
     }
@@ -179,44 +168,13 @@ impl Device for BlockDevice {
     }
 }
 
-/// Punches a hole or zeroes a range without writing it; a block device zeroes by both.
-fn change(file: &File, way: FallocateFlags, range: Range<u64>) -> io::Result<()> {
-    let flags = way | FallocateFlags::KEEP_SIZE;
-    fallocate(file, flags, range.start, range.end - range.start).map_err(io::Error::from)
-}
-
-/// Whether the kernel says that this file or device cannot do it at all. Block devices whose sectors are longer than the
-/// range's alignment call it invalid.
-fn is_unsupported(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput
-    )
-}
-
 fn zero(file: &File, range: Range<u64>) -> io::Result<()> {
     let zeros = [0_u8; 64 * 1024];
     let mut at = range.start;
     while at < range.end {
         let count = (range.end - at).min(zeros.len() as u64);
-        file.write_all_at(&zeros[..count as usize], at)?;
+        write_all_at(file, &zeros[..count as usize], at)?;
         at += count;
-    }
-    Ok(())
-}
-
-fn read_or_zero(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match file.read_at(&mut bytes[done..], offset + done as u64) {
-            Ok(0) => {
-                bytes[done..].fill(0);
-                return Ok(());
-            }
-            Ok(count) => done += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
     Ok(())
 }

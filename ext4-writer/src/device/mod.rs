@@ -1,6 +1,7 @@
 //! Where an image goes: a file, a block device, or memory.
 
 mod file;
+pub(crate) mod host;
 mod memory;
 mod run_writer;
 

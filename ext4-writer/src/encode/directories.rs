@@ -11,11 +11,12 @@ use crate::disk::htree::{
 };
 use crate::error::Error;
 use crate::ids::InodeNumber;
+use crate::number::{Fit, Widen};
 use crate::plan::{DOTS_BYTES, IndexShape, LeafFiller, Shape, entry_bytes, node_limit, root_limit};
-use crate::tree::{Directory, FileType, NodeId, NodeKind};
+use crate::tree::{Directory, FileType, NodeIndex, NodeKind};
 
 /// Whether a directory of so many blocks is a hash tree.
-pub(super) fn is_indexed(source: Source<'_>, id: NodeId, directory: &Directory) -> bool {
+pub(super) fn is_indexed(source: Source<'_>, id: NodeIndex, directory: &Directory) -> bool {
     let dir_index = source
         .options
         .features
@@ -25,7 +26,7 @@ pub(super) fn is_indexed(source: Source<'_>, id: NodeId, directory: &Directory) 
 
 /// Encodes all directories in the order of their blocks.
 pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<(), Error> {
-    let mut order: Vec<(u64, NodeId)> = source
+    let mut order: Vec<(u64, NodeIndex)> = source
         .inodes()
         .filter_map(|(_, id)| match &source.tree.slot(id).kind {
             NodeKind::Directory(directory) => Some((directory.start, id)),
@@ -50,7 +51,7 @@ pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<()
 
 struct DirectoryEncoder<'a> {
     source: Source<'a>,
-    id: NodeId,
+    id: NodeIndex,
     inode: InodeNumber,
     parent: InodeNumber,
     shape: Shape,
@@ -65,7 +66,7 @@ struct BlockFiller {
 }
 
 impl<'a> DirectoryEncoder<'a> {
-    fn new(source: Source<'a>, id: NodeId, directory: &Directory) -> Self {
+    fn new(source: Source<'a>, id: NodeIndex, directory: &Directory) -> Self {
         let inode = source.tree.slot(id).inode;
         let parent = source.tree.slot(source.tree.parent_of(directory)).inode;
         let checksum = source.plan.checksums.inode(inode);
@@ -89,7 +90,7 @@ impl<'a> DirectoryEncoder<'a> {
         let mut block = self.empty();
         self.add_dots(&mut block);
         let mut written = 0;
-        for child in self.source.tree.children(self.id) {
+        for child in self.source.tree.entries(self.id) {
             if filler.add(child.name.len()) {
                 sink.put(walker.next(), &self.finish(block))?;
                 written += 1;
@@ -108,11 +109,11 @@ impl<'a> DirectoryEncoder<'a> {
     fn indexed(&self, walker: &mut Walker<'_>, sink: &mut impl BlockSink) -> Result<(), Error> {
         let slack = self.source.options.directory_slack_percent;
         let hashes = self.leaf_hashes(slack);
-        let index = IndexShape::new(hashes.len() as u32, self.shape);
+        let index = IndexShape::new(hashes.len().fit_u32(), self.shape);
         self.index_blocks(&index, &hashes, walker, sink)?;
         let mut filler = LeafFiller::indexed(self.shape, slack);
         let mut block = self.empty();
-        for child in self.source.tree.children(self.id) {
+        for child in self.source.tree.entries(self.id) {
             if filler.add(child.name.len()) && filler.leaves > 1 {
                 let full = std::mem::replace(&mut block, self.empty());
                 sink.put(walker.next(), &self.finish(full))?;
@@ -128,7 +129,7 @@ impl<'a> DirectoryEncoder<'a> {
         let mut filler = LeafFiller::indexed(self.shape, slack);
         let mut hashes = Vec::new();
         let mut previous: Option<&[u8]> = None;
-        for child in self.source.tree.children(self.id) {
+        for child in self.source.tree.entries(self.id) {
             if filler.add(child.name.len()) {
                 let first = hasher.hash(child.name).major;
                 let continued = previous.is_some_and(|name| hasher.hash(name).major == first);
@@ -147,7 +148,7 @@ impl<'a> DirectoryEncoder<'a> {
         walker: &mut Walker<'_>,
         sink: &mut impl BlockSink,
     ) -> Result<(), Error> {
-        let width = node_limit(self.shape) as usize;
+        let width = node_limit(self.shape).to_usize();
         // For each level the hash with which each of its blocks begins.
         let mut levels = vec![hashes.to_vec()];
         for _ in &index.node_levels {
@@ -163,14 +164,14 @@ impl<'a> DirectoryEncoder<'a> {
                     _ => self.node(hashes, first_child),
                 };
                 sink.put(walker.next(), &bytes)?;
-                first_child += hashes.len() as u32;
+                first_child += hashes.len().fit_u32();
             }
         }
         Ok(())
     }
 
     fn root(&self, index: &IndexShape, hashes: &[u32]) -> Vec<u8> {
-        let size = self.shape.block_size as usize;
+        let size = self.shape.block_size.to_usize();
         let mut block = BlockFiller {
             bytes: vec![0; size],
             at: 0,
@@ -182,8 +183,8 @@ impl<'a> DirectoryEncoder<'a> {
         let info = RootInfo {
             reserved_zero: 0.into(),
             hash_version: self.source.plan.hasher.algorithm().version(),
-            info_length: size_of::<RootInfo>() as u8,
-            indirect_levels: index.levels() as u8,
+            info_length: size_of::<RootInfo>().fit_u8(),
+            indirect_levels: index.levels().fit_u8(),
             unused_flags: 0,
         };
         let mut bytes = block.bytes;
@@ -199,10 +200,10 @@ impl<'a> DirectoryEncoder<'a> {
     }
 
     fn node(&self, hashes: &[u32], first_child: u32) -> Vec<u8> {
-        let mut bytes = vec![0; self.shape.block_size as usize];
+        let mut bytes = vec![0; self.shape.block_size.to_usize()];
         let cover = Entry {
             inode: 0.into(),
-            rec_len: (bytes.len() as u16).into(),
+            rec_len: bytes.len().fit_u16().into(),
             name_len: 0,
             file_type: 0,
         };
@@ -227,14 +228,14 @@ impl<'a> DirectoryEncoder<'a> {
             bytes[start..start + ENTRY_BYTES].copy_from_slice(entry.as_bytes());
         }
         let counts = CountLimit {
-            limit: (limit as u16).into(),
-            count: (hashes.len() as u16).into(),
+            limit: limit.fit_u16().into(),
+            count: hashes.len().fit_u16().into(),
         };
         bytes[offset..offset + 4].copy_from_slice(counts.as_bytes());
         if self.shape.checksums {
             // Over the entries in use, then over the tail with its checksum as zero.
             let used = offset + hashes.len() * ENTRY_BYTES;
-            let tail = offset + limit as usize * ENTRY_BYTES;
+            let tail = offset + limit.to_usize() * ENTRY_BYTES;
             let covered = [&bytes[..used], &[0; 8]].concat();
             let value = self.checksum.of(&covered);
             bytes[tail + 4..tail + 8].copy_from_slice(&value.to_le_bytes());
@@ -243,7 +244,7 @@ impl<'a> DirectoryEncoder<'a> {
 
     fn empty(&self) -> BlockFiller {
         BlockFiller {
-            bytes: vec![0; self.shape.block_size as usize],
+            bytes: vec![0; self.shape.block_size.to_usize()],
             at: 0,
             last: 0,
         }
@@ -255,7 +256,7 @@ impl<'a> DirectoryEncoder<'a> {
         debug_assert_eq!(block.at, DOTS_BYTES);
     }
 
-    fn add(&self, block: &mut BlockFiller, node: NodeId, name: &[u8]) {
+    fn add(&self, block: &mut BlockFiller, node: NodeIndex, name: &[u8]) {
         let node = self.source.tree.slot(node);
         if let Some(file_type) = node.file_type() {
             block.add(node.inode, name, file_type);
@@ -268,7 +269,7 @@ impl<'a> DirectoryEncoder<'a> {
         if self.shape.checksums {
             let tail = Tail {
                 reserved_zero1: 0.into(),
-                rec_len: (TAIL_BYTES as u16).into(),
+                rec_len: TAIL_BYTES.fit_u16().into(),
                 reserved_zero2: 0,
                 reserved_ft: TAIL_TYPE,
                 checksum: self.checksum.of(&block.bytes[..end]).into(),
@@ -284,8 +285,8 @@ impl BlockFiller {
         let length = entry_bytes(name.len());
         let entry = Entry {
             inode: inode.0.into(),
-            rec_len: (length as u16).into(),
-            name_len: name.len() as u8,
+            rec_len: length.fit_u16().into(),
+            name_len: name.len().fit_u8(),
             file_type: file_type.entry_code(),
         };
         self.last = self.at;
@@ -296,7 +297,7 @@ impl BlockFiller {
 
     /// Has the last entry, or an empty one, reach to `end`.
     fn stretch(&mut self, end: usize) {
-        let length = (end - self.last) as u16;
+        let length = (end - self.last).fit_u16();
         self.bytes[self.last + 4..self.last + 6].copy_from_slice(&length.to_le_bytes());
     }
 }

@@ -9,13 +9,14 @@ use crate::content::Extent;
 use crate::disk::extent::{Header, Index, Leaf, MAGIC, RECORD_BYTES};
 use crate::disk::inode::BLOCK_BYTES;
 use crate::ids::{BlockNumber, LogicalBlock};
+use crate::number::{Fit, Widen};
 use crate::plan::{MAX_EXTENT_BLOCKS, ROOT_RECORDS, Shape};
 
 /// Records of extents, cut to the length that one record may have.
 pub(super) fn split(extents: &[Extent]) -> impl Iterator<Item = Extent> {
     extents.iter().flat_map(|extent| {
         (0..extent.length)
-            .step_by(MAX_EXTENT_BLOCKS as usize)
+            .step_by(MAX_EXTENT_BLOCKS.to_usize())
             .map(|done| Extent {
                 logical: LogicalBlock(extent.logical.0 + done),
                 length: (extent.length - done).min(MAX_EXTENT_BLOCKS),
@@ -28,7 +29,7 @@ pub(super) fn split(extents: &[Extent]) -> impl Iterator<Item = Extent> {
 pub(super) fn from_runs(runs: impl Iterator<Item = Range<u64>>) -> Vec<Extent> {
     let mut logical = 0;
     runs.map(|run| {
-        let length = (run.end - run.start) as u32;
+        let length = (run.end - run.start).fit_u32();
         let extent = Extent {
             logical: LogicalBlock(logical),
             length,
@@ -64,9 +65,9 @@ impl ExtentTree {
         let mut blocks = Vec::with_capacity(addresses.len());
         let mut addresses = addresses.iter();
         let mut depth = 0;
-        while level.len() as u64 > ROOT_RECORDS {
+        while level.len().to_u64() > ROOT_RECORDS {
             level = level
-                .chunks(shape.extents_per_block() as usize)
+                .chunks(shape.extents_per_block().to_usize())
                 .zip(&mut addresses)
                 .map(|(records, &address)| {
                     blocks.push((address, node(records, depth, shape, checksum)));
@@ -80,7 +81,7 @@ impl ExtentTree {
             "the plan counted more index blocks"
         );
         let mut root = [0; BLOCK_BYTES];
-        fill(&mut root, &level, ROOT_RECORDS as u16, depth);
+        fill(&mut root, &level, ROOT_RECORDS.fit_u16(), depth);
         Self { root, blocks }
     }
 }
@@ -89,8 +90,8 @@ fn leaf(extent: Extent) -> [u8; RECORD_BYTES] {
     zerocopy::transmute!(Leaf {
         block: extent.logical.0.into(),
         // The planner cuts extents to 32,768 blocks, which fits.
-        len: (extent.length as u16).into(),
-        start_hi: (extent.physical.high() as u16).into(),
+        len: extent.length.fit_u16().into(),
+        start_hi: extent.physical.high().fit_u16().into(),
         start_lo: extent.physical.low().into(),
     })
 }
@@ -99,18 +100,18 @@ fn index(logical: LogicalBlock, child: BlockNumber) -> [u8; RECORD_BYTES] {
     zerocopy::transmute!(Index {
         block: logical.0.into(),
         leaf_lo: child.low().into(),
-        leaf_hi: (child.high() as u16).into(),
+        leaf_hi: child.high().fit_u16().into(),
         unused: 0.into(),
     })
 }
 
 fn node(records: &[Record], depth: u16, shape: Shape, checksum: InodeChecksum) -> Vec<u8> {
     let max = shape.extents_per_block();
-    let mut bytes = vec![0; shape.block_size as usize];
-    fill(&mut bytes, records, max as u16, depth);
+    let mut bytes = vec![0; shape.block_size.to_usize()];
+    fill(&mut bytes, records, max.fit_u16(), depth);
     if shape.checksums {
         // The tail follows the last possible record, which is not always the block's end.
-        let tail = RECORD_BYTES * (1 + max as usize);
+        let tail = RECORD_BYTES * (1 + max.to_usize());
         let value = checksum.of(&bytes[..tail]);
         bytes[tail..tail + 4].copy_from_slice(&value.to_le_bytes());
     }
@@ -120,7 +121,7 @@ fn node(records: &[Record], depth: u16, shape: Shape, checksum: InodeChecksum) -
 fn fill(bytes: &mut [u8], records: &[Record], max: u16, depth: u16) {
     let header = Header {
         magic: MAGIC.into(),
-        entries: (records.len() as u16).into(),
+        entries: records.len().fit_u16().into(),
         max: max.into(),
         depth: depth.into(),
         generation: 0.into(),

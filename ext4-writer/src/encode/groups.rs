@@ -6,6 +6,7 @@ use super::{BlockSink, Source, superblock};
 use crate::disk::group_descriptor::{BLOCK_UNINIT, GroupDescriptor, INODE_UNINIT, INODE_ZEROED};
 use crate::error::Error;
 use crate::ids::{BlockNumber, GroupNumber};
+use crate::number::{Fit, Halves, Widen};
 
 /// Free space of the finished filesystem.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,14 +21,14 @@ pub(super) fn encode(
     sink: &mut impl BlockSink,
 ) -> Result<Totals, Error> {
     let mut totals = Totals::default();
-    let size = source.plan.shape().descriptor_size as usize;
+    let size = source.plan.shape().descriptor_size.to_usize();
     let groups = source.plan.dimensions().groups;
-    let mut table = Vec::with_capacity(groups as usize * size);
+    let mut table = Vec::with_capacity(groups.to_usize() * size);
     for group in (0..groups).map(GroupNumber) {
         let descriptor = describe(
             source,
             group,
-            directories[group.0 as usize],
+            directories[group.0.to_usize()],
             &mut totals,
             sink,
         )?;
@@ -36,7 +37,7 @@ pub(super) fn encode(
     table.resize(
         table
             .len()
-            .next_multiple_of(source.plan.shape().block_size as usize),
+            .next_multiple_of(source.plan.shape().block_size.to_usize()),
         0,
     );
     resize_inode(source, sink)?;
@@ -57,12 +58,12 @@ fn describe(
     let (inodes, free_inodes) = inode_bitmap(source, group);
     totals.free_blocks += u64::from(free_blocks);
     totals.free_inodes += u64::from(free_inodes);
-    let places = plan.layout().groups[group.0 as usize];
+    let places = plan.layout().groups[group.0.to_usize()];
     sink.put(places.block_bitmap, &blocks)?;
     sink.put(places.inode_bitmap, &inodes)?;
     let per_group = plan.dimensions().inodes_per_group;
     let block_checksum = plan.checksums.bitmap(&blocks);
-    let inode_checksum = plan.checksums.bitmap(&inodes[..per_group as usize / 8]);
+    let inode_checksum = plan.checksums.bitmap(&inodes[..per_group.to_usize() / 8]);
     let last = group.0 + 1 == plan.dimensions().groups;
     let mut flags = 0;
     let mut unused = 0;
@@ -84,22 +85,22 @@ fn describe(
         inode_bitmap_hi: places.inode_bitmap.high().into(),
         inode_table_lo: places.inode_table.low().into(),
         inode_table_hi: places.inode_table.high().into(),
-        free_blocks_count_lo: (free_blocks as u16).into(),
-        free_blocks_count_hi: ((free_blocks >> 16) as u16).into(),
-        free_inodes_count_lo: (free_inodes as u16).into(),
-        free_inodes_count_hi: ((free_inodes >> 16) as u16).into(),
-        used_dirs_count_lo: (directories as u16).into(),
-        used_dirs_count_hi: ((directories >> 16) as u16).into(),
-        itable_unused_lo: (unused as u16).into(),
-        itable_unused_hi: ((unused >> 16) as u16).into(),
-        block_bitmap_csum_lo: (block_checksum as u16).into(),
-        block_bitmap_csum_hi: ((block_checksum >> 16) as u16).into(),
-        inode_bitmap_csum_lo: (inode_checksum as u16).into(),
-        inode_bitmap_csum_hi: ((inode_checksum >> 16) as u16).into(),
+        free_blocks_count_lo: free_blocks.low().into(),
+        free_blocks_count_hi: free_blocks.high().into(),
+        free_inodes_count_lo: free_inodes.low().into(),
+        free_inodes_count_hi: free_inodes.high().into(),
+        used_dirs_count_lo: directories.low().into(),
+        used_dirs_count_hi: directories.high().into(),
+        itable_unused_lo: unused.low().into(),
+        itable_unused_hi: unused.high().into(),
+        block_bitmap_csum_lo: block_checksum.low().into(),
+        block_bitmap_csum_hi: block_checksum.high().into(),
+        inode_bitmap_csum_lo: inode_checksum.low().into(),
+        inode_bitmap_csum_hi: inode_checksum.high().into(),
         flags: flags.into(),
         ..GroupDescriptor::default()
     };
-    let covered = &descriptor.as_bytes()[..plan.shape().descriptor_size as usize];
+    let covered = &descriptor.as_bytes()[..plan.shape().descriptor_size.to_usize()];
     descriptor.checksum = plan.checksums.group_descriptor(group, covered).into();
     Ok(descriptor)
 }
@@ -109,20 +110,20 @@ fn block_bitmap(source: Source<'_>, group: GroupNumber) -> (Vec<u8>, u32) {
     let plan = source.plan;
     let start = plan.shape().group_start(group).0;
     let count = plan.group_blocks(group);
-    let mut bits = vec![0; plan.shape().block_size as usize];
+    let mut bits = vec![0; plan.shape().block_size.to_usize()];
     let mut used = 0;
     for range in plan.used.within(start..start + u64::from(count)) {
         set(
             &mut bits,
-            (range.start - start) as usize,
-            (range.end - start) as usize,
+            (range.start - start).fit_usize(),
+            (range.end - start).fit_usize(),
         );
-        used += (range.end - range.start) as u32;
+        used += (range.end - range.start).fit_u32();
     }
     set(
         &mut bits,
-        count as usize,
-        plan.shape().blocks_per_group as usize,
+        count.to_usize(),
+        plan.shape().blocks_per_group.to_usize(),
     );
     (bits, count - used)
 }
@@ -136,11 +137,12 @@ fn inode_bitmap(source: Source<'_>, group: GroupNumber) -> (Vec<u8>, u32) {
         .census
         .inodes()
         .saturating_sub(before)
-        .min(u64::from(per_group)) as u32;
-    let mut bits = vec![0; source.plan.shape().block_size as usize];
+        .min(u64::from(per_group))
+        .fit_u32();
+    let mut bits = vec![0; source.plan.shape().block_size.to_usize()];
     let all = bits.len() * 8;
-    set(&mut bits, 0, used as usize);
-    set(&mut bits, per_group as usize, all);
+    set(&mut bits, 0, used.to_usize());
+    set(&mut bits, per_group.to_usize(), all);
     (bits, per_group - used)
 }
 
@@ -168,16 +170,16 @@ fn resize_inode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<(), Err
     let in_use = plan.dimensions().descriptor_blocks;
     let per_block = plan.shape().addresses_per_block();
     let first = plan.shape().group_start(GroupNumber(0)).0 + 1;
-    let mut table = vec![0; plan.shape().block_size as usize];
+    let mut table = vec![0; plan.shape().block_size.to_usize()];
     for index in in_use..in_use + plan.dimensions().reserved_descriptors {
         let primary = first + u64::from(index);
-        let slot = (index % per_block) as usize * 4;
-        table[slot..slot + 4].copy_from_slice(&(primary as u32).to_le_bytes());
+        let slot = (index % per_block).to_usize() * 4;
+        table[slot..slot + 4].copy_from_slice(&primary.fit_u32().to_le_bytes());
         let backups: Vec<u8> = plan
             .backup_groups()
             .flat_map(|group| {
                 let offset = u64::from(group.0) * u64::from(plan.shape().blocks_per_group);
-                ((primary + offset) as u32).to_le_bytes()
+                (primary + offset).fit_u32().to_le_bytes()
             })
             .collect();
         sink.put(BlockNumber(primary), &backups)?;
@@ -194,9 +196,9 @@ fn copies(
 ) -> Result<(), Error> {
     let plan = source.plan;
     let places = plan.places();
-    let size = plan.shape().block_size as usize;
+    let size = plan.shape().block_size.to_usize();
     let per_block = plan.shape().descriptors_per_block();
-    let old_style = table.chunks(size).take(places.area as usize);
+    let old_style = table.chunks(size).take(places.area.to_usize());
     for group in (0..plan.dimensions().groups).map(GroupNumber) {
         let mut at = plan.shape().group_start(group);
         if places.has_superblock(group) {
@@ -206,12 +208,12 @@ fn copies(
             at = at.plus(1);
             if group.0 / per_block < places.area {
                 for (index, block) in old_style.clone().enumerate() {
-                    sink.put(at.plus(index as u64), block)?;
+                    sink.put(at.plus(index.to_u64()), block)?;
                 }
             }
         }
         if places.has_meta_descriptors(group)
-            && let Some(block) = table.chunks(size).nth((group.0 / per_block) as usize)
+            && let Some(block) = table.chunks(size).nth((group.0 / per_block).to_usize())
         {
             sink.put(at, block)?;
         }

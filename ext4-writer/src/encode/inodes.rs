@@ -10,9 +10,10 @@ use crate::content::{Content, Data};
 use crate::disk::inode::{BLOCK_BYTES, BYTES, GOOD_OLD_BYTES, Inode, flags};
 use crate::error::Error;
 use crate::ids::{BlockNumber, GroupNumber, InodeNumber};
+use crate::number::{Fit, Halves, Widen};
 use crate::options::Features;
 use crate::plan::Plan;
-use crate::tree::{FileType, MAX_LINKS, Node, NodeId, NodeKind, XattrSetId};
+use crate::tree::{FileType, MAX_LINKS, Node, NodeIndex, NodeKind, XattrSetId};
 
 /// What is known once every inode is encoded.
 pub(super) struct Counts {
@@ -25,7 +26,7 @@ pub(super) struct Counts {
 pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<Counts, Error> {
     let plan = source.plan;
     let mut tables = Tables::new(plan);
-    let mut directories = vec![0; plan.dimensions().groups as usize];
+    let mut directories = vec![0; plan.dimensions().groups.to_usize()];
     let mut encoder = Encoder {
         source,
         side: Walker::new(plan.places(), plan.layout().side),
@@ -37,7 +38,7 @@ pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<Co
     for (inode, id) in source.inodes() {
         let node = source.tree.slot(id);
         if node.file_type() == Some(FileType::Directory) {
-            directories[group_of(plan, inode).0 as usize] += 1;
+            directories[group_of(plan, inode).0.to_usize()] += 1;
         }
         let record = encoder.node(inode, id);
         tables.put(inode, &record, sink)?;
@@ -45,7 +46,7 @@ pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<Co
             encoder.reserved(&mut tables, sink)?;
         }
     }
-    for index in 0..plan.census.xattrs.values.len() as u32 {
+    for index in 0..plan.census.xattrs.values.len().fit_u32() {
         let record = encoder.value(index);
         tables.put(plan.census.value_inode(index), &record, sink)?;
     }
@@ -73,7 +74,7 @@ pub(super) struct Tables<'a> {
 
 impl<'a> Tables<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let bytes = vec![0; plan.shape().block_size as usize];
+        let bytes = vec![0; plan.shape().block_size.to_usize()];
         Self {
             plan,
             block: BlockNumber::default(),
@@ -91,13 +92,13 @@ impl<'a> Tables<'a> {
         let group = group_of(self.plan, inode);
         let index = (inode.0 - 1) % self.plan.dimensions().inodes_per_group;
         let per_block = self.plan.shape().inodes_per_block();
-        let table = self.plan.layout().groups[group.0 as usize].inode_table;
+        let table = self.plan.layout().groups[group.0.to_usize()].inode_table;
         let block = table.plus(u64::from(index / per_block));
         if block != self.block {
             self.flush(sink)?;
             self.block = block;
         }
-        let start = (index % per_block * self.plan.shape().inode_size) as usize;
+        let start = (index % per_block * self.plan.shape().inode_size).to_usize();
         self.bytes[start..start + record.len()].copy_from_slice(record);
         self.filled = true;
         Ok(())
@@ -133,7 +134,7 @@ pub(super) struct Fields {
 }
 
 impl Encoder<'_> {
-    fn node(&mut self, inode: InodeNumber, id: NodeId) -> Vec<u8> {
+    fn node(&mut self, inode: InodeNumber, id: NodeIndex) -> Vec<u8> {
         let source = self.source;
         let node = source.tree.slot(id);
         let side = of_node(source, inode, node, &mut self.side);
@@ -143,7 +144,7 @@ impl Encoder<'_> {
             XattrSetId(0) => 0,
             set => self.count_xattrs(set, &mut fields, &mut raw),
         };
-        let project = source.tree.project(id);
+        let project = source.tree.project_of(id);
         if source.options.features.contains(Features::QUOTA) {
             let bytes = fields.blocks * u64::from(source.plan.shape().block_size);
             let ids = [node.uid, node.gid, project];
@@ -167,10 +168,10 @@ impl Encoder<'_> {
     /// their own.
     fn count_xattrs(&mut self, id: XattrSetId, fields: &mut Fields, raw: &mut Inode) -> u64 {
         let mut values = 0;
-        let users = &mut self.users[id.0 as usize - 1];
+        let users = &mut self.users[id.0.to_usize() - 1];
         if let Some(block) = block_of(self.source, id, *users) {
             raw.file_acl_lo = block.low().into();
-            raw.file_acl_high = (block.high() as u16).into();
+            raw.file_acl_high = block.high().fit_u16().into();
             if let Some(set) = self.source.plan.census.xattrs.set(id) {
                 fields.blocks += 1 + set.value_blocks;
                 values = set.values();
@@ -186,13 +187,13 @@ impl Encoder<'_> {
         raw.mode = fields.mode.into();
         raw.links_count = fields.links.into();
         raw.flags = fields.flags.into();
-        raw.size_lo = (fields.size as u32).into();
-        raw.size_high = ((fields.size >> 32) as u32).into();
-        raw.blocks_lo = (sectors as u32).into();
-        raw.blocks_high = ((sectors >> 32) as u16).into();
+        raw.size_lo = fields.size.low().into();
+        raw.size_high = fields.size.high().into();
+        raw.blocks_lo = sectors.low().into();
+        raw.blocks_high = sectors.high().fit_u16().into();
         raw.block = fields.block;
         raw.extra_isize = shape.extra_isize().into();
-        let mut record = vec![0; shape.inode_size as usize];
+        let mut record = vec![0; shape.inode_size.to_usize()];
         let known = record.len().min(BYTES);
         record[..known].copy_from_slice(&raw.as_bytes()[..known]);
         record
@@ -200,16 +201,16 @@ impl Encoder<'_> {
 
     pub(super) fn seal(&self, inode: InodeNumber, record: &mut [u8]) {
         let checksum = self.source.plan.checksums.inode(inode).of(record);
-        record[0x7c..0x7e].copy_from_slice(&(checksum as u16).to_le_bytes());
+        record[0x7c..0x7e].copy_from_slice(&checksum.low().to_le_bytes());
         if record.len() > GOOD_OLD_BYTES {
-            record[0x82..0x84].copy_from_slice(&((checksum >> 16) as u16).to_le_bytes());
+            record[0x82..0x84].copy_from_slice(&checksum.high().to_le_bytes());
         }
     }
 }
 
 fn node_fields(
     source: Source<'_>,
-    id: NodeId,
+    id: NodeIndex,
     node: &Node<Content>,
     side: Option<&Side>,
 ) -> Fields {
@@ -224,11 +225,11 @@ fn node_fields(
     if let Some(side) = side {
         fields.flags |= flags::EXTENTS;
         fields.block = side.tree.root;
-        fields.blocks = side.mapped_blocks + side.tree.blocks.len() as u64;
+        fields.blocks = side.mapped_blocks + side.tree.blocks.len().to_u64();
     }
     match &node.kind {
         NodeKind::File(content) => {
-            fields.size = content.size;
+            fields.size = content.size();
             if let Data::Inline(bytes) = &content.data {
                 fields.flags = flags::INLINE_DATA;
                 fields.block = [0; BLOCK_BYTES];
@@ -248,7 +249,7 @@ fn node_fields(
             }
         }
         NodeKind::Symlink(target) => {
-            fields.size = target.len() as u64;
+            fields.size = target.len().to_u64();
             if side.is_none() {
                 fields.block[..target.len()].copy_from_slice(target);
             }
@@ -264,10 +265,10 @@ fn node_fields(
 }
 
 fn set_owner(raw: &mut Inode, uid: u32, gid: u32) {
-    raw.uid = (uid as u16).into();
-    raw.uid_high = ((uid >> 16) as u16).into();
-    raw.gid = (gid as u16).into();
-    raw.gid_high = ((gid >> 16) as u16).into();
+    raw.uid = uid.low().into();
+    raw.uid_high = uid.high().into();
+    raw.gid = gid.low().into();
+    raw.gid_high = gid.high().into();
 }
 
 fn set_times(raw: &mut Inode, node: &Node<Content>) {

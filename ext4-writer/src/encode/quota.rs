@@ -10,6 +10,7 @@ use crate::disk::quota::{
 };
 use crate::error::Error;
 use crate::ids::BlockNumber;
+use crate::number::{Fit, Widen};
 use crate::plan::{QUOTA_ENTRIES_PER_UNIT, QUOTA_PREFIX_SHIFTS, QUOTA_UNIT_BYTES, SystemKind};
 
 /// What one user, group or project has.
@@ -46,10 +47,10 @@ pub(super) fn encode(
         };
         let bytes = file_of(usages, magic);
         debug_assert!(
-            bytes.len() as u64 <= file.blocks() * u64::from(source.plan.shape().block_size)
+            bytes.len().to_u64() <= file.blocks() * u64::from(source.plan.shape().block_size)
         );
         let blocks = file.runs.iter().cloned().flatten();
-        for (block, chunk) in blocks.zip(bytes.chunks(source.plan.shape().block_size as usize)) {
+        for (block, chunk) in blocks.zip(bytes.chunks(source.plan.shape().block_size.to_usize())) {
             sink.put(BlockNumber(block), chunk)?;
         }
         let tree = super::system_file::extents(source, kind, file);
@@ -64,12 +65,12 @@ struct Units(Vec<[u8; QUOTA_UNIT_BYTES as usize]>);
 impl Units {
     fn add(&mut self) -> u32 {
         self.0.push([0; QUOTA_UNIT_BYTES as usize]);
-        self.0.len() as u32 - 1
+        self.0.len().fit_u32() - 1
     }
 
     fn refer(&mut self, from: u32, slot: u32, to: u32) {
-        let start = slot as usize * 4;
-        self.0[from as usize][start..start + 4].copy_from_slice(&to.to_le_bytes());
+        let start = slot.to_usize() * 4;
+        self.0[from.to_usize()][start..start + 4].copy_from_slice(&to.to_le_bytes());
     }
 }
 
@@ -83,7 +84,7 @@ fn file_of(usages: &BTreeMap<u32, Usage>, magic: u32) -> Vec<u8> {
     let mut entries = 0;
     let mut data = 0;
     for (count, (&id, usage)) in usages.iter().enumerate() {
-        if (count as u64).is_multiple_of(QUOTA_ENTRIES_PER_UNIT) {
+        if count.to_u64().is_multiple_of(QUOTA_ENTRIES_PER_UNIT) {
             data = units.add();
             entries = 0;
         }
@@ -96,7 +97,7 @@ fn file_of(usages: &BTreeMap<u32, Usage>, magic: u32) -> Vec<u8> {
             }
         }
         units.refer(path[3].1, id & 0xff, data);
-        write_entry(&mut units.0[data as usize], entries, id, usage);
+        write_entry(&mut units.0[data.to_usize()], entries, id, usage);
         entries += 1;
         free_entry = if u64::from(entries) < QUOTA_ENTRIES_PER_UNIT {
             data
@@ -110,7 +111,7 @@ fn file_of(usages: &BTreeMap<u32, Usage>, magic: u32) -> Vec<u8> {
         block_grace: GRACE_SECONDS.into(),
         inode_grace: GRACE_SECONDS.into(),
         flags: 0.into(),
-        blocks: (units.0.len() as u32).into(),
+        blocks: units.0.len().fit_u32().into(),
         free_block: 0.into(),
         free_entry: free_entry.into(),
     };

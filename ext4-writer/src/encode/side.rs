@@ -5,6 +5,7 @@ use super::{BlockSink, Source, Walker};
 use crate::content::{Content, Extent};
 use crate::error::Error;
 use crate::ids::{BlockNumber, InodeNumber};
+use crate::number::Widen;
 use crate::plan::{FAST_SYMLINK_BYTES, index_blocks};
 use crate::tree::{Node, NodeKind};
 
@@ -40,7 +41,7 @@ pub(super) fn of_node(
         }
         _ => return None,
     };
-    let records = super::extents::split(extents).count() as u64;
+    let records = super::extents::split(extents).count().to_u64();
     let blocks = addresses.take(index_blocks(records, shape.extents_per_block()));
     let checksum = source.plan.checksums.inode(inode);
     let tree = ExtentTree::new(extents, &blocks, shape, checksum);

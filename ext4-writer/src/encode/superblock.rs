@@ -9,6 +9,7 @@ use crate::disk::superblock::{
     MAGIC, NO_MOUNT_LIMIT, REVISION_DYNAMIC, STATE_CLEAN, Superblock, compat, incompat, ro_compat,
 };
 use crate::ids::{GroupNumber, InodeNumber};
+use crate::number::{Fit, Halves};
 use crate::options::Features;
 use crate::plan::{Backups, LOG_GROUPS_PER_FLEX, SystemKind};
 
@@ -26,7 +27,7 @@ pub(super) fn copy(source: Source<'_>, totals: Totals, group: GroupNumber) -> Ve
     set_journal(&mut raw, source);
     set_system_inodes(&mut raw, source);
     // Copies beyond group 65,535 cannot say where they are; readers do not ask.
-    raw.block_group_nr = (group.0 as u16).into();
+    raw.block_group_nr = group.0.low().into();
     let checksum = source
         .plan
         .checksums
@@ -40,13 +41,13 @@ fn set_sizes(raw: &mut Superblock, source: Source<'_>, totals: Totals) {
     let (shape, dimensions) = (plan.shape(), plan.dimensions());
     let reserved = reserved_blocks(source);
     raw.inodes_count = (dimensions.inodes_per_group * dimensions.groups).into();
-    raw.blocks_count_lo = (dimensions.blocks as u32).into();
-    raw.blocks_count_hi = ((dimensions.blocks >> 32) as u32).into();
-    raw.r_blocks_count_lo = (reserved as u32).into();
-    raw.r_blocks_count_hi = ((reserved >> 32) as u32).into();
-    raw.free_blocks_count_lo = (totals.free_blocks as u32).into();
-    raw.free_blocks_count_hi = ((totals.free_blocks >> 32) as u32).into();
-    raw.free_inodes_count = (totals.free_inodes as u32).into();
+    raw.blocks_count_lo = dimensions.blocks.low().into();
+    raw.blocks_count_hi = dimensions.blocks.high().into();
+    raw.r_blocks_count_lo = reserved.low().into();
+    raw.r_blocks_count_hi = reserved.high().into();
+    raw.free_blocks_count_lo = totals.free_blocks.low().into();
+    raw.free_blocks_count_hi = totals.free_blocks.high().into();
+    raw.free_inodes_count = totals.free_inodes.fit_u32().into();
     raw.first_data_block = shape.first_data_block.into();
     raw.log_block_size = (shape.block_size.ilog2() - 10).into();
     raw.log_cluster_size = raw.log_block_size;
@@ -54,11 +55,11 @@ fn set_sizes(raw: &mut Superblock, source: Source<'_>, totals: Totals) {
     raw.clusters_per_group = raw.blocks_per_group;
     raw.inodes_per_group = dimensions.inodes_per_group.into();
     raw.first_ino = InodeNumber::FIRST_FREE.0.into();
-    raw.inode_size = (shape.inode_size as u16).into();
-    raw.reserved_gdt_blocks = (dimensions.reserved_descriptors as u16).into();
+    raw.inode_size = shape.inode_size.fit_u16().into();
+    raw.reserved_gdt_blocks = dimensions.reserved_descriptors.fit_u16().into();
     raw.log_groups_per_flex = LOG_GROUPS_PER_FLEX;
     if source.options.features.contains(Features::BIT64) {
-        raw.desc_size = (shape.descriptor_size as u16).into();
+        raw.desc_size = shape.descriptor_size.fit_u16().into();
     }
     if shape.extra_isize() > 0 {
         raw.min_extra_isize = shape.extra_isize().into();
@@ -76,14 +77,15 @@ fn set_sizes(raw: &mut Superblock, source: Source<'_>, totals: Totals) {
 /// Blocks kept back, as the options' share of all.
 pub(crate) fn reserved_blocks(source: Source<'_>) -> u64 {
     let share = u128::from(source.options.reserved.basis_points);
-    (u128::from(source.plan.dimensions().blocks) * share / 10_000) as u64
+    let blocks = u128::from(source.plan.dimensions().blocks) * share / 10_000;
+    blocks.try_into().expect("it is a share of the blocks")
 }
 
 fn set_identity(raw: &mut Superblock, source: Source<'_>) {
     let options = source.options;
     // Superblock times are unsigned, with eight bits more than 32.
-    let time = options.time.seconds.clamp(0, (1 << 40) - 1);
-    let (low, high) = (time as u32, (time >> 32) as u8);
+    let time = options.time.seconds.clamp(0, (1 << 40) - 1).cast_unsigned();
+    let (low, high) = (time.low(), time.high().fit_u8());
     raw.wtime = low.into();
     raw.mkfs_time = low.into();
     raw.lastcheck = low.into();
@@ -173,6 +175,6 @@ fn set_journal(raw: &mut Superblock, source: Source<'_>) {
         *slot = u32::from_le_bytes(*word).into();
     }
     let size = journal.blocks() * u64::from(source.plan.shape().block_size);
-    raw.jnl_blocks[15] = ((size >> 32) as u32).into();
-    raw.jnl_blocks[16] = (size as u32).into();
+    raw.jnl_blocks[15] = size.high().into();
+    raw.jnl_blocks[16] = size.low().into();
 }

@@ -9,6 +9,7 @@ use crate::disk::journal::{JournalSuperblock, MAGIC, SUPERBLOCK_V2};
 use crate::disk::orphan_file;
 use crate::error::Error;
 use crate::ids::BlockNumber;
+use crate::number::{Fit, Widen};
 use crate::plan::{SystemFile, SystemKind};
 
 /// The extents of a file of the filesystem itself.
@@ -42,7 +43,7 @@ pub(super) fn encode_journal(source: Source<'_>, sink: &mut impl BlockSink) -> R
         header_sequence: 0.into(),
         blocksize: source.plan.shape().block_size.into(),
         // At most 10,240,000 blocks.
-        maxlen: (journal.blocks() as u32).into(),
+        maxlen: journal.blocks().fit_u32().into(),
         first: 1.into(),
         sequence: 1.into(),
         start: 0.into(),
@@ -67,7 +68,7 @@ pub(super) fn encode_orphans(source: Source<'_>, sink: &mut impl BlockSink) -> R
         .plan
         .checksums
         .inode(source.plan.census.system_inode(kind));
-    let mut bytes = vec![0; source.plan.shape().block_size as usize];
+    let mut bytes = vec![0; source.plan.shape().block_size.to_usize()];
     let tail = bytes.len() - orphan_file::TAIL_BYTES;
     bytes[tail..tail + 4].copy_from_slice(&orphan_file::MAGIC.to_le_bytes());
     for block in file.runs.iter().cloned().flatten() {

@@ -10,6 +10,7 @@ use super::xattrs::{value_hash, value_of};
 use crate::disk::inode::{BLOCK_BYTES, Inode, flags};
 use crate::error::Error;
 use crate::ids::InodeNumber;
+use crate::number::Widen;
 use crate::plan::SystemKind;
 use crate::tree::{FileType, PackedTime};
 
@@ -46,7 +47,7 @@ impl Encoder<'_> {
             flags: 0,
             links: 1,
             size: (per_block * per_block + per_block + 12) * u64::from(shape.block_size),
-            blocks: 1 + reserved * (1 + plan.backup_groups().count() as u64),
+            blocks: 1 + reserved * (1 + plan.backup_groups().count().to_u64()),
             block,
         };
         self.system_inode(InodeNumber::RESIZE, &fields, tables, sink)
@@ -95,7 +96,7 @@ impl Encoder<'_> {
     /// The inode that holds the value of an extended attribute.
     pub(super) fn value(&mut self, index: u32) -> Vec<u8> {
         let source = self.source;
-        let value = source.plan.census.xattrs.values[index as usize];
+        let value = source.plan.census.xattrs.values[index.to_usize()];
         let inode = source.plan.census.value_inode(index);
         let start = source.plan.places().next_usable(self.values.at);
         let runs = source.plan.places().runs(start, value.blocks);
@@ -109,7 +110,7 @@ impl Encoder<'_> {
             mode: FileType::Regular.mode_bits() | 0o600,
             flags: flags::EA_INODE | flags::EXTENTS,
             links: 1,
-            size: attribute.map_or(0, |attribute| attribute.value.len() as u64),
+            size: attribute.map_or(0, |attribute| attribute.value.len().to_u64()),
             blocks: value.blocks,
             block: tree.root,
         };

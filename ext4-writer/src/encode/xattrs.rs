@@ -6,6 +6,7 @@ use super::{BlockSink, Source, Walker};
 use crate::disk::xattr::{CHECKSUM_OFFSET, ENTRY_BYTES, Entry, Header, MAGIC};
 use crate::error::Error;
 use crate::ids::BlockNumber;
+use crate::number::{Fit, Widen};
 use crate::plan::{BLOCK_HEADER_BYTES, Home, xattr_entry_bytes, xattr_value_bytes};
 use crate::tree::{Xattr, XattrSetId};
 
@@ -43,11 +44,11 @@ impl<'a> Packer<'a> {
             offset = self.base + self.values;
         }
         let entry = Entry {
-            name_len: attribute.name.len() as u8,
+            name_len: attribute.name.len().fit_u8(),
             name_index: attribute.index,
-            value_offs: (offset as u16).into(),
+            value_offs: offset.fit_u16().into(),
             value_inum: info.inode.into(),
-            value_size: (length as u32).into(),
+            value_size: length.fit_u32().into(),
             hash: info.hash.into(),
         };
         let name = self.entries + ENTRY_BYTES;
@@ -134,7 +135,7 @@ pub(super) fn block_of(source: Source<'_>, id: XattrSetId, user: u32) -> Option<
 
 pub(super) fn encode_blocks(source: Source<'_>, sink: &mut impl BlockSink) -> Result<(), Error> {
     let mut walker = Walker::new(source.plan.places(), source.plan.layout().xattrs);
-    for index in 0..source.tree.xattr_sets().len() as u32 {
+    for index in 0..source.tree.xattr_sets().len().fit_u32() {
         let id = XattrSetId(index + 1);
         let Some(plan) = source.plan.census.xattrs.set(id) else {
             continue;
@@ -157,7 +158,7 @@ pub(super) fn encode_blocks(source: Source<'_>, sink: &mut impl BlockSink) -> Re
 
 /// A block without its reference count and checksum.
 fn block(source: Source<'_>, id: XattrSetId) -> Vec<u8> {
-    let mut bytes = vec![0; source.plan.shape().block_size as usize];
+    let mut bytes = vec![0; source.plan.shape().block_size.to_usize()];
     let (header, rest) = bytes.split_at_mut(BLOCK_HEADER_BYTES);
     let mut packer = Packer::new(rest, BLOCK_HEADER_BYTES);
     let mut hashes = Vec::new();
@@ -207,7 +208,7 @@ pub(super) fn value_of<'a>(
         .xattr_sets()
         .set(set)?
         .sorted()
-        .get(attribute as usize)
+        .get(attribute.to_usize())
 }
 
 pub(super) fn encode_values(source: Source<'_>, sink: &mut impl BlockSink) -> Result<(), Error> {
@@ -218,7 +219,7 @@ pub(super) fn encode_values(source: Source<'_>, sink: &mut impl BlockSink) -> Re
         };
         for chunk in attribute
             .value
-            .chunks(source.plan.shape().block_size as usize)
+            .chunks(source.plan.shape().block_size.to_usize())
         {
             sink.put(walker.next(), chunk)?;
         }

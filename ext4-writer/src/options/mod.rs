@@ -9,10 +9,12 @@ pub use self::features::{Features, MountOptions, OptionsError};
 pub(crate) use self::size::MAX_BYTES;
 pub use self::size::{InodeRule, JournalRule, SizeRule};
 pub use crate::dir_hash::HashAlgorithm;
+use crate::setters::setters;
 use crate::tree::Timestamp;
 
 /// Size of a filesystem block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum BlockSize {
     /// 1,024 bytes: groups of 8 MiB.
     B1024,
@@ -36,6 +38,7 @@ impl BlockSize {
 
 /// Size of an inode record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum InodeSize {
     /// 128 bytes: whole seconds, 16-bit checksums and no extended attributes in the inode.
     B128,
@@ -75,7 +78,18 @@ pub struct Reserved {
 ///
 /// The default is what `mke2fs -t ext4` 1.47 makes with 4 KiB blocks, without blocks reserved for root.
 /// The same options and tree give the same bytes.
+///
+/// ```
+/// use ext4_writer::{FormatOptions, SizeRule};
+///
+/// let options = FormatOptions::default()
+///     .size(SizeRule::Exact(4 << 30))
+///     .label(b"root".to_vec());
+/// options.validate()?;
+/// # Ok::<(), ext4_writer::OptionsError>(())
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct FormatOptions {
     /// How large the filesystem becomes.
     pub size: SizeRule,
@@ -113,6 +127,26 @@ pub struct FormatOptions {
     /// Whether a block of zeros in a file becomes a hole of the file, as with `mke2fs -d`. Where not, it has a block in the
     /// filesystem, as swap files and boot loaders need it, and only the device stays sparse there.
     pub zeros_to_holes: bool,
+}
+
+setters! { FormatOptions:
+    size: SizeRule,
+    block_size: BlockSize,
+    inode_size: InodeSize,
+    inodes: InodeRule,
+    features: Features,
+    journal: JournalRule,
+    uuid: Uuid,
+    hash_seed: Option<Uuid>,
+    hash_algorithm: HashAlgorithm,
+    label: Vec<u8>,
+    reserved: Reserved,
+    mount_options: MountOptions,
+    time: Timestamp,
+    latest_time: Option<Timestamp>,
+    directory_slack_percent: u8,
+    lost_and_found: bool,
+    zeros_to_holes: bool,
 }
 
 impl Default for FormatOptions {

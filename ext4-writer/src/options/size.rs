@@ -4,6 +4,7 @@ use super::{FormatOptions, OptionsError};
 
 /// How large the filesystem becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SizeRule {
     /// `percent` of the content or `floor` bytes, whichever is more, rounded up to whole block groups, and
     /// more where metadata and journal would not fit.
@@ -37,6 +38,7 @@ impl Default for SizeRule {
 
 /// How many inodes there are; always rounded up so that the inode tables fill their blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InodeRule {
     /// One inode for so many bytes of filesystem (a block and two inodes at least), and more where the tree leaves less than a fifth free.
     BytesPerInode(u64),
@@ -52,6 +54,7 @@ impl Default for InodeRule {
 
 /// Size of the journal, or none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JournalRule {
     /// What mke2fs gives a filesystem of the size: none below 2,048 blocks, 32 MiB at 1 GiB, 1 GiB from 128 GiB.
     #[default]

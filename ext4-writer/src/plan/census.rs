@@ -9,9 +9,10 @@ use crate::content::{Content, Data};
 use crate::dir_hash::NameHasher;
 use crate::error::Error;
 use crate::ids::InodeNumber;
+use crate::number::{Fit, Widen};
 use crate::options::Features;
 use crate::options::{FormatOptions, InodeSize};
-use crate::tree::{FileKind, FileTree, MAX_LINKS, Metadata, Node, NodeId, NodeKind};
+use crate::tree::{FileKind, FileTree, MAX_LINKS, Metadata, Node, NodeIndex, NodeKind};
 
 /// Symbolic links shorter than this lie in the inode.
 pub(crate) const FAST_SYMLINK_BYTES: usize = 60;
@@ -24,7 +25,7 @@ const LOST_AND_FOUND_BYTES: u32 = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Census {
     /// Nodes by inode number, from [`InodeNumber::FIRST_FREE`] on.
-    pub(crate) order: Vec<NodeId>,
+    pub(crate) order: Vec<NodeIndex>,
     pub(crate) directories: u32,
     pub(crate) directory_blocks: u64,
     /// Directories so long that backups may cut them into many extents: start and length among all
@@ -33,7 +34,7 @@ pub(crate) struct Census {
     pub(crate) content_blocks: u64,
     pub(crate) xattrs: XattrPlan,
     pub(crate) system: SystemCensus,
-    pub(crate) lost_and_found: Option<NodeId>,
+    pub(crate) lost_and_found: Option<NodeIndex>,
 }
 
 impl Census {
@@ -60,7 +61,7 @@ impl Census {
                 .filter(|lost| lost.made)
                 .map(|lost| lost.node),
         };
-        tree.slot_mut(tree.root()).inode = InodeNumber::ROOT;
+        tree.slot_mut(NodeIndex::ROOT).inode = InodeNumber::ROOT;
         if let Some(lost) = lost_and_found {
             census.number(tree, lost.node);
         }
@@ -72,14 +73,14 @@ impl Census {
     /// Inodes in use, reserved ones included.
     pub(crate) fn inodes(&self) -> u64 {
         u64::from(InodeNumber::FIRST_FREE.0) - 1
-            + self.order.len() as u64
-            + self.xattrs.values.len() as u64
-            + self.system.unreserved().count() as u64
+            + self.order.len().to_u64()
+            + self.xattrs.values.len().to_u64()
+            + self.system.unreserved().count().to_u64()
     }
 
     /// The inode of the `index`th value that lies in one of its own.
     pub(crate) fn value_inode(&self, index: u32) -> InodeNumber {
-        InodeNumber(InodeNumber::FIRST_FREE.0 + self.order.len() as u32 + index)
+        InodeNumber(InodeNumber::FIRST_FREE.0 + self.order.len().fit_u32() + index)
     }
 
     /// The inode of a file of the filesystem itself.
@@ -90,14 +91,14 @@ impl Census {
                 .unreserved()
                 .take_while(|other| *other != kind)
                 .count();
-            InodeNumber(self.value_inode(self.xattrs.values.len() as u32).0 + before as u32)
+            InodeNumber(self.value_inode(self.xattrs.values.len().fit_u32()).0 + before.fit_u32())
         })
     }
 
-    fn number(&mut self, tree: &mut FileTree<Content>, id: NodeId) {
+    fn number(&mut self, tree: &mut FileTree<Content>, id: NodeIndex) {
         let node = tree.slot_mut(id);
         if node.inode == InodeNumber::default() {
-            node.inode = InodeNumber(InodeNumber::FIRST_FREE.0 + self.order.len() as u32);
+            node.inode = InodeNumber(InodeNumber::FIRST_FREE.0 + self.order.len().fit_u32());
             self.order.push(id);
         }
     }
@@ -113,7 +114,7 @@ impl Census {
         let hasher = NameHasher::new(options.hash_algorithm, seed.as_bytes());
         let mut scratch = Vec::new();
         let mut children = Vec::new();
-        let mut waiting = vec![tree.root()];
+        let mut waiting = vec![NodeIndex::ROOT];
         while let Some(id) = waiting.pop() {
             tree.sort_children(id, &mut scratch, |name| {
                 let hash = hasher.hash(name);
@@ -121,12 +122,12 @@ impl Census {
             });
             self.measure(tree, id, options, shape)?;
             children.clear();
-            children.extend(tree.children(id).map(|child| child.node));
+            children.extend(tree.entries(id).map(|child| child.node));
             for &child in &children {
                 self.number(tree, child);
             }
             let is_directory =
-                |child: &&NodeId| matches!(tree.slot(**child).kind, NodeKind::Directory(_));
+                |child: &&NodeIndex| matches!(tree.slot(**child).kind, NodeKind::Directory(_));
             waiting.extend(children.iter().rev().filter(is_directory));
         }
         Ok(())
@@ -135,7 +136,7 @@ impl Census {
     fn measure(
         &mut self,
         tree: &mut FileTree<Content>,
-        id: NodeId,
+        id: NodeIndex,
         options: &FormatOptions,
         shape: Shape,
     ) -> Result<(), Error> {
@@ -172,11 +173,11 @@ impl Census {
 
 fn directory_blocks(
     tree: &FileTree<Content>,
-    id: NodeId,
+    id: NodeIndex,
     options: &FormatOptions,
     shape: Shape,
 ) -> Result<u32, Error> {
-    let lengths = || tree.children(id).map(|child| child.name.len());
+    let lengths = || tree.entries(id).map(|child| child.name.len());
     if lengths().map(entry_bytes).sum::<usize>() + DOTS_BYTES <= shape.directory_bytes() {
         return Ok(1);
     }
@@ -236,7 +237,7 @@ pub(crate) fn side_blocks(node: &Node<Content>, shape: Shape) -> u64 {
 
 #[derive(Clone, Copy, Debug)]
 struct LostAndFound {
-    node: NodeId,
+    node: NodeIndex,
     made: bool,
 }
 
@@ -247,6 +248,7 @@ fn prepare_lost_and_found(
     const NAME: &[u8] = b"lost+found";
     let root = tree.root();
     if let Some(node) = tree.lookup(root, NAME) {
+        let node = node.index;
         let directory = matches!(tree.slot(node).kind, NodeKind::Directory(_));
         return Ok(directory.then_some(LostAndFound { node, made: false }));
     }
@@ -258,35 +260,37 @@ fn prepare_lost_and_found(
         .insert(root, NAME, FileKind::Directory, metadata)
         .map_err(|_| Error::Limit {
             what: "number of directory entries",
-            value: tree.node_slots() as u64 + 1,
+            value: tree.node_slots().to_u64() + 1,
             limit: u64::from(u32::MAX - 1),
         })?;
-    Ok(Some(LostAndFound { node, made: true }))
+    Ok(Some(LostAndFound {
+        node: node.index,
+        made: true,
+    }))
 }
 
 /// A project number needs the feature that stores it.
 fn check_projects(tree: &FileTree<Content>, options: &FormatOptions) -> Result<(), Error> {
-    match tree.projects().max() {
-        Some(value) if value > 0 && !options.features.contains(Features::PROJECT) => {
-            let what = "project number without the project feature";
-            Err(Error::Limit {
-                what,
-                value: u64::from(value),
-                limit: 0,
-            })
-        }
-        _ => Ok(()),
+    if options.features.contains(Features::PROJECT) {
+        return Ok(());
+    }
+    match tree.files_of_projects().find(|(_, project)| *project > 0) {
+        Some((node, project)) => Err(Error::ProjectWithoutFeature {
+            path: tree.some_path(node),
+            project,
+        }),
+        None => Ok(()),
     }
 }
 
 /// A target lies in one block; with small blocks that is less than the tree takes.
 fn check_symlinks(tree: &FileTree<Content>, shape: Shape) -> Result<(), Error> {
-    let limit = shape.block_size as usize - 1;
+    let limit = shape.block_size.to_usize() - 1;
     for (slot, node) in tree.slots().enumerate() {
         if let NodeKind::Symlink(target) = &node.kind
             && target.len() > limit
         {
-            let path = tree.some_path(NodeId(slot as u32));
+            let path = tree.some_path(NodeIndex(slot.fit_u32()));
             return Err(Error::SymlinkTooLong {
                 path,
                 length: target.len(),
@@ -312,7 +316,7 @@ fn limit_times(tree: &mut FileTree<Content>, options: &FormatOptions) -> Result<
                 *time = latest.pack();
             }
             if small && time.extra & 3 != 0 && offender.is_none() {
-                offender = Some((NodeId(slot as u32), time.unpack().seconds));
+                offender = Some((NodeIndex(slot.fit_u32()), time.unpack().seconds));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Shape of directories: one block, or a hash tree of blocks.
 
 use super::shape::Shape;
+use crate::number::Fit;
 
 /// Bytes of the entry of a name.
 pub(crate) fn entry_bytes(name_length: usize) -> usize {
@@ -85,7 +86,7 @@ impl IndexShape {
 
     /// `indirect_levels` of the root.
     pub(crate) fn levels(&self) -> u32 {
-        self.node_levels.len() as u32
+        self.node_levels.len().fit_u32()
     }
 
     /// All blocks, the root included.

@@ -6,11 +6,12 @@
 
 use std::ops::Range;
 
+use super::demand::{Demand, Dimensions};
 use super::extents;
 use super::places::Places;
 use super::shape::GROUPS_PER_FLEX;
-use super::size::{Demand, Dimensions};
 use crate::ids::{BlockNumber, GroupNumber};
+use crate::number::Widen;
 
 /// A file of the filesystem itself: its blocks, and those of its extent tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,7 +144,7 @@ impl Layout {
             values,
             resize_block,
             system_files,
-            groups: vec![GroupPlaces::default(); dimensions.groups as usize],
+            groups: vec![GroupPlaces::default(); dimensions.groups.to_usize()],
             zone_end: cursor.at,
             gaps: Vec::new(),
             end: cursor.at,
@@ -195,7 +196,7 @@ impl Layout {
 }
 
 fn range(groups: Range<u32>) -> Range<usize> {
-    groups.start as usize..groups.end as usize
+    groups.start.to_usize()..groups.end.to_usize()
 }
 
 fn flex_cursor(places: &Places, members: Range<u32>) -> Cursor<'_> {

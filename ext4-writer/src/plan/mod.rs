@@ -1,6 +1,7 @@
 //! Every number of the image, as values. Knows no bytes, files or clocks.
 
 mod census;
+mod demand;
 mod directories;
 mod extents;
 mod layout;
@@ -9,12 +10,14 @@ mod quota;
 mod shape;
 mod size;
 mod system;
+mod written;
 mod xattrs;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 pub(crate) use self::census::{Census, FAST_SYMLINK_BYTES, INLINE_BYTES};
+pub(crate) use self::demand::{Demand, Dimensions};
 pub(crate) use self::directories::{
     DOTS_BYTES, IndexShape, LeafFiller, entry_bytes, node_limit, root_limit,
 };
@@ -26,7 +29,7 @@ pub(crate) use self::quota::{
     UNIT_BYTES as QUOTA_UNIT_BYTES,
 };
 pub(crate) use self::shape::{LOG_GROUPS_PER_FLEX, Shape};
-pub(crate) use self::size::{Demand, Dimensions, Sized, Sizer};
+pub(crate) use self::size::{Sized, Sizer};
 pub(crate) use self::system::SystemKind;
 pub(crate) use self::xattrs::{
     BLOCK_HEADER_BYTES, Home, MAX_SHARES, entry_bytes as xattr_entry_bytes,
@@ -36,6 +39,7 @@ use crate::checksum::Checksums;
 use crate::content::Space;
 use crate::dir_hash::NameHasher;
 use crate::ids::{BlockNumber, GroupNumber};
+use crate::number::{Fit, Widen};
 use crate::options::{Features, FormatOptions};
 
 /// The whole image but for what the tree itself holds.
@@ -87,7 +91,7 @@ impl Plan {
     pub(crate) fn system_file(&self, kind: SystemKind) -> Option<&SystemFile> {
         self.layout()
             .system_files
-            .get(kind as usize)
+            .get(kind.index())
             .filter(|file| !file.runs.is_empty())
     }
 
@@ -110,7 +114,7 @@ impl Plan {
     pub(crate) fn group_blocks(&self, group: GroupNumber) -> u32 {
         let start = self.shape().group_start(group).0;
         let left = self.dimensions().blocks - start;
-        left.min(u64::from(self.shape().blocks_per_group)) as u32
+        left.min(u64::from(self.shape().blocks_per_group)).fit_u32()
     }
 }
 
@@ -137,7 +141,7 @@ impl UsedBlocks {
         }
         for group in (0..dimensions.groups).map(GroupNumber) {
             used.set_descriptors(places, dimensions, group);
-            let at = &layout.groups[group.0 as usize];
+            let at = &layout.groups[group.0.to_usize()];
             used.add(at.block_bitmap.0..at.block_bitmap.0 + 1);
             used.add(at.inode_bitmap.0..at.inode_bitmap.0 + 1);
             let table = at.inode_table.0;

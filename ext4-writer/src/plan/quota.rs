@@ -2,6 +2,7 @@
 //!
 //! Format `vfsv1`: Linux' `fs/quota/quota_tree.c` and `quotaio_v2.h`.
 
+use crate::number::Widen;
 use std::collections::BTreeSet;
 
 /// Quota files are made of blocks of this size, whatever the filesystem's.
@@ -20,8 +21,9 @@ pub(super) fn units(ids: &BTreeSet<u32>) -> u64 {
         let mut last = None;
         ids.iter()
             .filter(|&&id| last.replace(id >> shift) != Some(id >> shift))
-            .count() as u64
+            .count()
+            .to_u64()
     };
     let nodes: u64 = PREFIX_SHIFTS.into_iter().map(prefixes).sum();
-    FIXED_UNITS + nodes + (ids.len() as u64).div_ceil(ENTRIES_PER_UNIT)
+    FIXED_UNITS + nodes + ids.len().to_u64().div_ceil(ENTRIES_PER_UNIT)
 }

@@ -1,6 +1,7 @@
 //! Sizes that hold for the whole filesystem, whatever its length.
 
 use crate::ids::{BlockNumber, GroupNumber};
+use crate::number::{Fit, Widen};
 use crate::options::{Features, FormatOptions};
 
 /// Sizes and counts that follow from block, inode and descriptor size.
@@ -45,13 +46,14 @@ impl Shape {
     /// The group of a block; the boot block counts with group 0.
     pub(crate) fn group_of(self, block: BlockNumber) -> GroupNumber {
         let past = block.0.saturating_sub(u64::from(self.first_data_block));
-        GroupNumber((past / u64::from(self.blocks_per_group)) as u32)
+        GroupNumber((past / u64::from(self.blocks_per_group)).fit_u32())
     }
 
-    /// Groups of a filesystem of `blocks` blocks.
+    /// Groups of a filesystem of `blocks` blocks; for more blocks than any has, as many as a number has room for.
     pub(crate) fn groups(self, blocks: u64) -> u32 {
         let past = blocks.saturating_sub(u64::from(self.first_data_block));
-        past.div_ceil(u64::from(self.blocks_per_group)) as u32
+        let groups = past.div_ceil(u64::from(self.blocks_per_group));
+        u32::try_from(groups).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn descriptors_per_block(self) -> u32 {
@@ -78,12 +80,14 @@ impl Shape {
 
     /// Bytes of a directory block that entries may use.
     pub(crate) fn directory_bytes(self) -> usize {
-        self.block_size as usize - if self.checksums { 12 } else { 0 }
+        self.block_size.to_usize() - if self.checksums { 12 } else { 0 }
     }
 
     /// Bytes left in an inode for extended attributes, the magic number taken off.
     pub(crate) fn inode_xattr_bytes(self) -> usize {
-        (self.inode_size as usize).saturating_sub(128 + usize::from(self.extra_isize()) + 4)
+        self.inode_size
+            .to_usize()
+            .saturating_sub(128 + usize::from(self.extra_isize()) + 4)
     }
 
     /// `i_extra_isize`: up to and with `i_projid`.

@@ -1,60 +1,13 @@
 //! How many blocks the filesystem gets, and what follows from it.
 
-use super::census::{Census, side_blocks};
+use super::demand::{Demand, Dimensions};
 use super::layout::Layout;
 use super::places::{Backups, Places};
-use super::shape::Shape;
 use super::system::SystemKind;
-use crate::content::Content;
 use crate::error::Error;
 use crate::ids::{BlockNumber, GroupNumber};
+use crate::number::Fit;
 use crate::options::{Features, FormatOptions, InodeRule, MAX_BYTES, SizeRule};
-use crate::tree::FileTree;
-
-/// Blocks that the tree needs beside its content, whatever the filesystem's size.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Demand<'a> {
-    pub(crate) census: &'a Census,
-    pub(crate) side_blocks: u64,
-    pub(crate) value_blocks: u64,
-}
-
-impl<'a> Demand<'a> {
-    pub(crate) fn new(census: &'a Census, tree: &FileTree<Content>, shape: Shape) -> Self {
-        Self {
-            census,
-            side_blocks: tree.slots().map(|node| side_blocks(node, shape)).sum(),
-            value_blocks: census.xattrs.values.iter().map(|value| value.blocks).sum(),
-        }
-    }
-
-    /// What the tree occupies on this filesystem, in blocks: what size rules call content.
-    pub(crate) fn content_blocks(&self) -> u64 {
-        self.census.content_blocks
-            + self.census.directory_blocks
-            + self.side_blocks
-            + self.census.xattrs.blocks
-            + self.value_blocks
-    }
-}
-
-/// Numbers that follow from the count of blocks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Dimensions {
-    pub(crate) blocks: u64,
-    pub(crate) groups: u32,
-    pub(crate) inodes_per_group: u32,
-    /// Blocks of one inode table.
-    pub(crate) table_blocks: u32,
-    /// Blocks of descriptors in use.
-    pub(crate) descriptor_blocks: u32,
-    /// Blocks after them kept for more; 0 without a resize inode.
-    pub(crate) reserved_descriptors: u32,
-    /// Whether descriptors beyond the area lie in the groups.
-    pub(crate) meta_bg: bool,
-    /// Blocks of each file of the filesystem itself, in the order of [`SystemKind::ALL`].
-    pub(crate) system_files: Vec<u64>,
-}
 
 /// A size that holds everything.
 #[derive(Debug)]
@@ -118,11 +71,11 @@ impl Sizer<'_> {
         let mut groups = groups;
         loop {
             let blocks = self.places.shape.group_start(GroupNumber(groups)).0;
+            self.check_limit(blocks)?;
             match self.fit(blocks) {
                 Ok(sized) => return Ok(sized),
                 Err(TooSmall { next }) => {
                     groups = self.places.shape.groups(next).max(groups + 1);
-                    self.check_limit(next)?;
                 }
             }
         }
@@ -303,7 +256,7 @@ impl Sizer<'_> {
             .div_ceil(u64::from(groups))
             .next_multiple_of(u64::from(step))
             .min(most);
-        (per_group * u64::from(groups) >= needed && per_group > 0).then_some(per_group as u32)
+        (per_group * u64::from(groups) >= needed && per_group > 0).then_some(per_group.fit_u32())
     }
 }
 

@@ -28,6 +28,11 @@ impl SystemKind {
     ];
     pub(crate) const QUOTAS: [Self; 3] = [Self::UserQuota, Self::GroupQuota, Self::ProjectQuota];
 
+    /// The place in [`SystemKind::ALL`].
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+
     /// The inode, where the format reserves one.
     pub(crate) fn reserved_inode(self) -> Option<InodeNumber> {
         match self {

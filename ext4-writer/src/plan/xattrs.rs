@@ -2,8 +2,9 @@
 
 use super::shape::Shape;
 use crate::error::Error;
+use crate::number::{Fit, Widen};
 use crate::options::{Features, FormatOptions};
-use crate::tree::{FileTree, NodeId, Xattr, XattrSetId};
+use crate::tree::{FileTree, NodeIndex, Xattr, XattrSetId};
 
 /// The most files that share a block (`EXT4_XATTR_REFCOUNT_MAX`).
 pub(crate) const MAX_SHARES: u32 = 1024;
@@ -52,7 +53,7 @@ impl SetPlan {
             .homes
             .iter()
             .filter(|home| matches!(home, Home::Value(_)));
-        values.count() as u64
+        values.count().to_u64()
     }
 
     /// Files that share the `index`th block of the set.
@@ -81,7 +82,7 @@ pub(crate) struct XattrPlan {
 
 impl XattrPlan {
     pub(crate) fn set(&self, id: XattrSetId) -> Option<&SetPlan> {
-        self.sets.get((id.0 as usize).checked_sub(1)?)
+        self.sets.get(id.0.to_usize().checked_sub(1)?)
     }
 
     /// Decides for every set that a live file has.
@@ -95,12 +96,12 @@ impl XattrPlan {
             .resize_with(tree.xattr_sets().len(), SetPlan::default);
         for node in tree.slots() {
             if node.xattrs.0 > 0 && node.file_type().is_some() {
-                plan.sets[node.xattrs.0 as usize - 1].users += 1;
+                plan.sets[node.xattrs.0.to_usize() - 1].users += 1;
             }
         }
         let limits = Limits::new(options, shape);
         for index in 0..plan.sets.len() {
-            let id = XattrSetId(index as u32 + 1);
+            let id = XattrSetId(index.fit_u32() + 1);
             let Some(set) = tree.xattr_sets().set(id) else {
                 continue;
             };
@@ -108,14 +109,16 @@ impl XattrPlan {
                 continue;
             }
             let homes = limits.distribute(set.sorted()).map_err(|needed| {
-                let owner = (0..tree.node_slots() as u32).map(NodeId).find(|&node| {
-                    tree.slot(node).xattrs == id && tree.slot(node).file_type().is_some()
-                });
+                let owner = (0..tree.node_slots().fit_u32())
+                    .map(NodeIndex)
+                    .find(|&node| {
+                        tree.slot(node).xattrs == id && tree.slot(node).file_type().is_some()
+                    });
                 let path = owner.map_or_else(String::new, |node| tree.some_path(node));
                 Error::XattrsTooLarge {
                     path,
-                    needed: needed as u64,
-                    limit: limits.block as u64,
+                    needed: needed.to_u64(),
+                    limit: limits.block.to_u64(),
                 }
             })?;
             plan.place(index, homes, set.sorted(), u64::from(shape.block_size));
@@ -134,12 +137,16 @@ impl XattrPlan {
         self.blocks += u64::from(copies);
         for (attribute, home) in set.homes.iter_mut().enumerate() {
             if let Home::Value(number) = home {
-                *number = self.values.len() as u32;
-                let blocks = (attributes[attribute].value.len() as u64).div_ceil(block_size);
+                *number = self.values.len().fit_u32();
+                let blocks = attributes[attribute]
+                    .value
+                    .len()
+                    .to_u64()
+                    .div_ceil(block_size);
                 set.value_blocks += blocks;
                 self.values.push(ValueInode {
-                    set: XattrSetId(index as u32 + 1),
-                    attribute: attribute as u32,
+                    set: XattrSetId(index.fit_u32() + 1),
+                    attribute: attribute.fit_u32(),
                     blocks,
                     references: copies,
                 });
@@ -162,7 +169,7 @@ impl Limits {
         let taken = END_BYTES + if inline { INLINE_ENTRY_BYTES } else { 0 };
         Self {
             inode: shape.inode_xattr_bytes().saturating_sub(taken),
-            block: shape.block_size as usize - BLOCK_HEADER_BYTES - END_BYTES,
+            block: shape.block_size.to_usize() - BLOCK_HEADER_BYTES - END_BYTES,
             value_inodes: options.features.contains(Features::EA_INODE),
         }
     }

@@ -1,16 +1,23 @@
 //! Trees from elsewhere: a host directory, a tar stream.
 
+#[cfg(feature = "directory")]
 mod directory;
-mod host_file;
+#[cfg(feature = "directory")]
+mod host_content;
+#[cfg(feature = "tar")]
 mod tar;
 
 use std::io;
 
+#[cfg(feature = "tar")]
 use tar_events::TarError;
 
+#[cfg(feature = "directory")]
 pub use self::directory::{DirectoryOptions, read_directory};
+#[cfg(feature = "tar")]
 pub use self::tar::read_tar;
 use crate::error::Error;
+use crate::escape::escaped;
 use crate::tree::TreeError;
 
 /// Why a tree could not be taken from elsewhere.
@@ -18,7 +25,7 @@ use crate::tree::TreeError;
 #[non_exhaustive]
 pub enum SourceError {
     /// The host or the stream failed.
-    #[error("{operation} {path}: {source}")]
+    #[error("{operation} {path}")]
     Io {
         /// The verb: `open`, `read`, `list`, …
         operation: &'static str,
@@ -28,6 +35,7 @@ pub enum SourceError {
         source: io::Error,
     },
     /// The tar stream is malformed, cut short, or asks for more than the reader takes.
+    #[cfg(feature = "tar")]
     #[error(transparent)]
     Archive(#[from] TarError),
     /// The tar stream stops between two entries, where it may have been cut off.
@@ -75,11 +83,7 @@ pub enum SourceError {
 fn io_error(operation: &'static str, path: &[u8], source: impl Into<io::Error>) -> SourceError {
     SourceError::Io {
         operation,
-        path: shown(path),
+        path: escaped(path),
         source: source.into(),
     }
-}
-
-fn shown(path: &[u8]) -> String {
-    path.escape_ascii().to_string()
 }

@@ -2,7 +2,8 @@
 //!
 //! Linux' `fs/ext4/acl.h` and `uapi/linux/posix_acl_xattr.h` hold the two forms.
 
-use super::XattrError;
+use super::xattr_error::XattrError;
+use crate::escape::escaped;
 
 pub(crate) const VFS_VERSION: u32 = 2;
 const DISK_VERSION: u32 = 1;
@@ -31,7 +32,7 @@ pub(crate) fn is_whole(has: impl Fn(u16) -> bool) -> bool {
 /// together, in this order, those of the owner, the owning group and others once each, and a mask where anybody is named.
 pub(super) fn to_disk(name: &[u8], value: &[u8]) -> Result<Vec<u8>, XattrError> {
     let malformed = || XattrError::MalformedAcl {
-        name: super::xattrs::display(name),
+        name: escaped(name),
     };
     let (version, entries) = value.split_first_chunk::<4>().ok_or_else(malformed)?;
     if u32::from_le_bytes(*version) != VFS_VERSION || entries.len() % 8 != 0 {
@@ -63,6 +64,23 @@ pub(super) fn to_disk(name: &[u8], value: &[u8]) -> Result<Vec<u8>, XattrError> 
         return Err(malformed());
     }
     Ok(out)
+}
+
+/// Translates what [`to_disk`] gave back.
+pub(super) fn from_disk(value: &[u8]) -> Vec<u8> {
+    let mut out = VFS_VERSION.to_le_bytes().to_vec();
+    let mut rest = value.get(4..).unwrap_or_default();
+    while let Some((entry, tail)) = rest.split_at_checked(4) {
+        out.extend_from_slice(entry);
+        let is_named = matches!(u16::from_le_bytes([entry[0], entry[1]]), USER | GROUP);
+        let (id, tail) = match tail.split_at_checked(4) {
+            Some((id, tail)) if is_named => (id.to_vec(), tail),
+            _ => (NO_ID.to_le_bytes().to_vec(), tail),
+        };
+        out.extend(id);
+        rest = tail;
+    }
+    out
 }
 
 #[cfg(test)]

@@ -93,12 +93,30 @@ pub enum TreeError {
         path: String,
     },
     /// An extended attribute is not valid.
-    #[error("{source}: {path}")]
+    #[error("extended attribute cannot be stored: {path}")]
     Xattr {
         /// The path, from the root.
         path: String,
         /// What is wrong with it.
         source: XattrError,
+    },
+    /// The node is of another tree.
+    #[error("node belongs to another tree")]
+    ForeignNode,
+    /// The node's last name was removed.
+    #[error("node was removed from the tree")]
+    Removed,
+    /// A directory cannot be moved into itself.
+    #[error("directory would be moved into itself: {path}")]
+    IntoItself {
+        /// The path that it would get, from the root.
+        path: String,
+    },
+    /// Only regular files have content.
+    #[error("only regular files have content: {path}")]
+    NotAFile {
+        /// The path, from the root.
+        path: String,
     },
     /// The tree has more nodes or names than 32-bit numbers count.
     #[error("tree has more than {limit} entries: {path}")]

@@ -91,6 +91,14 @@ impl DeviceNumber {
         })
     }
 
+    pub(super) fn major(self) -> u32 {
+        self.major.into()
+    }
+
+    pub(super) fn minor(self) -> u32 {
+        self.minor
+    }
+
     /// The first two words of `i_block`: the old encoding where it fits, the new one else.
     pub(crate) fn words(self) -> [u32; 2] {
         let major = u32::from(self.major);

@@ -1,6 +1,7 @@
 //! Owner, mode and times of a file.
 
 use super::Xattrs;
+use crate::setters::setters;
 
 /// A moment, as ext4 stores it in inodes above 128 bytes.
 ///
@@ -83,6 +84,7 @@ impl PackedTime {
 
 /// Everything about a file but its name, kind and content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Metadata {
     /// Permission, set-id and sticky bits: 0 to 0o7777.
     pub mode: u16,
@@ -100,6 +102,17 @@ pub struct Metadata {
     pub crtime: Timestamp,
     /// Extended attributes, access control lists among them.
     pub xattrs: Xattrs,
+}
+
+setters! { Metadata:
+    mode: u16,
+    uid: u32,
+    gid: u32,
+    mtime: Timestamp,
+    atime: Timestamp,
+    ctime: Timestamp,
+    crtime: Timestamp,
+    xattrs: Xattrs,
 }
 
 impl Metadata {

@@ -10,10 +10,13 @@ mod kind;
 mod metadata;
 mod names;
 mod node;
+mod read;
 mod walk;
+mod xattr_error;
 mod xattrs;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use self::check::{check_device, check_metadata, check_target};
 pub use self::error::TreeError;
@@ -23,8 +26,10 @@ pub(crate) use self::metadata::PackedTime;
 pub use self::metadata::{Metadata, Timestamp};
 use self::names::{Entries, EntryId};
 pub(crate) use self::node::{Directory, Node, NodeKind, XattrSetId, XattrSets};
+pub use self::read::Child;
+pub use self::xattr_error::XattrError;
 pub(crate) use self::xattrs::Xattr;
-pub use self::xattrs::{XattrError, Xattrs};
+pub use self::xattrs::Xattrs;
 
 /// The longest file name in bytes.
 const MAX_NAME_BYTES: usize = 255;
@@ -33,13 +38,24 @@ const MAX_TARGET_BYTES: usize = 4095;
 /// `EXT4_LINK_MAX`.
 pub(crate) const MAX_LINKS: u16 = 65_000;
 
-/// Names a file of one [`FileTree`]; never reused within it.
+/// Names a file of one [`FileTree`]; never reused within it. Any other tree refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub(crate) u32);
+pub struct NodeId {
+    tree: u32,
+    pub(crate) index: NodeIndex,
+}
+
+/// Names a file within its tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeIndex(pub(crate) u32);
+
+impl NodeIndex {
+    pub(crate) const ROOT: Self = Self(0);
+}
 
 /// Files by name, with `C` standing for the content of each regular file.
 ///
-/// Hard links are several names of one [`NodeId`], so link counts cannot be wrong.
+/// Hard links are several names of one [`NodeIndex`], so link counts cannot be wrong.
 ///
 /// ```
 /// use ext4_writer::{FileKind, FileTree, Metadata, Timestamp};
@@ -56,11 +72,13 @@ pub struct NodeId(pub(crate) u32);
 /// ```
 #[derive(Debug)]
 pub struct FileTree<C> {
+    /// Tells its nodes from those of other trees.
+    tag: u32,
     nodes: Vec<Node<C>>,
-    entries: Entries,
+    names: Entries,
     xattrs: XattrSets,
     /// Files whose project is not 0, which are few.
-    projects: BTreeMap<NodeId, u32>,
+    projects: BTreeMap<NodeIndex, u32>,
 }
 
 impl<C> FileTree<C> {
@@ -69,9 +87,11 @@ impl<C> FileTree<C> {
     /// # Errors
     /// Where the mode or a time of the root is out of range.
     pub fn new(root: Metadata) -> Result<Self, TreeError> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let mut tree = Self {
+            tag: NEXT.fetch_add(1, Ordering::Relaxed),
             nodes: Vec::new(),
-            entries: Entries::new(),
+            names: Entries::new(),
             xattrs: XattrSets::default(),
             projects: BTreeMap::new(),
         };
@@ -84,7 +104,7 @@ impl<C> FileTree<C> {
 
     /// The root directory.
     pub fn root(&self) -> NodeId {
-        NodeId(0)
+        self.id(NodeIndex::ROOT)
     }
 
     /// Adds a file under a new name.
@@ -98,6 +118,7 @@ impl<C> FileTree<C> {
         kind: FileKind<C>,
         metadata: Metadata,
     ) -> Result<NodeId, TreeError> {
+        let parent = self.index(parent)?;
         self.check_new_name(parent, name)?;
         let path = || self.path_of(parent, name);
         let is_directory = matches!(kind, FileKind::Directory);
@@ -121,11 +142,11 @@ impl<C> FileTree<C> {
                 limit: u32::MAX - 1,
             });
         }
-        let id = NodeId(self.nodes.len() as u32);
+        let id = NodeIndex(self.nodes.len() as u32);
         let xattrs = self.xattrs.intern(metadata.xattrs.clone());
         self.nodes.push(Node::new(kind, &metadata, xattrs));
         self.append(parent, name, id);
-        Ok(id)
+        Ok(self.id(id))
     }
 
     /// Gives a file that is no directory one more name.
@@ -133,6 +154,7 @@ impl<C> FileTree<C> {
     /// # Errors
     /// Where the name exists, or the file cannot have another.
     pub fn link(&mut self, parent: NodeId, name: &[u8], target: NodeId) -> Result<(), TreeError> {
+        let (parent, target) = (self.index(parent)?, self.index(target)?);
         self.check_new_name(parent, name)?;
         let links = match self.node(target) {
             Some(Node {
@@ -157,9 +179,9 @@ impl<C> FileTree<C> {
 
     /// The file of a name in a directory.
     pub fn lookup(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
-        self.entries
-            .find(parent, name)
-            .map(|entry| self.entries.at(entry).node)
+        let parent = self.index(parent).ok()?;
+        let entry = self.names.find(parent, name)?;
+        Some(self.id(self.names.at(entry).node))
     }
 
     /// Removes a name; a directory goes with everything below it.
@@ -169,7 +191,8 @@ impl<C> FileTree<C> {
     /// # Errors
     /// Where there is no such name.
     pub fn remove(&mut self, parent: NodeId, name: &[u8]) -> Result<Vec<C>, TreeError> {
-        let Some(entry) = self.entries.find(parent, name) else {
+        let parent = self.index(parent)?;
+        let Some(entry) = self.names.find(parent, name) else {
             return Err(TreeError::NotFound {
                 path: self.path_of(parent, name),
             });
@@ -177,7 +200,7 @@ impl<C> FileTree<C> {
         let mut contents = Vec::new();
         let mut doomed = vec![entry];
         while let Some(&entry) = doomed.last() {
-            let node = self.entries.at(entry).node;
+            let node = self.names.at(entry).node;
             match &self.nodes[node.0 as usize].kind {
                 NodeKind::Directory(directory) if directory.first != EntryId::NONE => {
                     doomed.push(directory.first);
@@ -214,11 +237,8 @@ impl<C> FileTree<C> {
     /// # Errors
     /// Where the mode or a time is out of range, or the file was removed.
     pub fn set_metadata(&mut self, id: NodeId, metadata: Metadata) -> Result<(), TreeError> {
-        let Some(is_directory) = self.file_type(id).map(|kind| kind == FileType::Directory) else {
-            return Err(TreeError::NotFound {
-                path: String::new(),
-            });
-        };
+        let (id, file_type) = self.live(id)?;
+        let is_directory = file_type == FileType::Directory;
         check_metadata(&metadata, is_directory, || self.path(id))?;
         let xattrs = self.xattrs.intern(metadata.xattrs.clone());
         let node = &mut self.nodes[id.0 as usize];
@@ -237,40 +257,47 @@ impl<C> FileTree<C> {
     /// # Errors
     /// Where the file was removed.
     pub fn set_project(&mut self, id: NodeId, project: u32) -> Result<(), TreeError> {
-        if self.file_type(id).is_none() {
-            return Err(TreeError::NotFound {
-                path: String::new(),
-            });
-        }
+        let (id, _) = self.live(id)?;
         self.projects.insert(id, project);
         Ok(())
     }
 
-    /// What a file is; `None` once it was removed.
-    pub fn file_type(&self, id: NodeId) -> Option<FileType> {
-        self.node(id)?.file_type()
-    }
-
-    /// The content of a regular file.
-    pub fn content(&self, id: NodeId) -> Option<&C> {
-        match &self.node(id)?.kind {
-            NodeKind::File(content) => Some(content),
-            _ => None,
-        }
-    }
-
-    fn node(&self, id: NodeId) -> Option<&Node<C>> {
+    fn node(&self, id: NodeIndex) -> Option<&Node<C>> {
         self.nodes.get(id.0 as usize)
     }
 
-    fn directory(&self, id: NodeId) -> Option<&Directory> {
+    fn directory(&self, id: NodeIndex) -> Option<&Directory> {
         match &self.node(id)?.kind {
             NodeKind::Directory(directory) => Some(directory),
             _ => None,
         }
     }
 
-    fn check_new_name(&self, parent: NodeId, name: &[u8]) -> Result<(), TreeError> {
+    fn id(&self, index: NodeIndex) -> NodeId {
+        NodeId {
+            tree: self.tag,
+            index,
+        }
+    }
+
+    /// Refuses a node of another tree.
+    fn index(&self, id: NodeId) -> Result<NodeIndex, TreeError> {
+        match id.tree == self.tag {
+            true => Ok(id.index),
+            false => Err(TreeError::ForeignNode),
+        }
+    }
+
+    /// Refuses a node that was removed, too.
+    fn live(&self, id: NodeId) -> Result<(NodeIndex, FileType), TreeError> {
+        let index = self.index(id)?;
+        let file_type = self.node(index).and_then(Node::file_type);
+        file_type
+            .map(|file_type| (index, file_type))
+            .ok_or(TreeError::Removed)
+    }
+
+    fn check_new_name(&self, parent: NodeIndex, name: &[u8]) -> Result<(), TreeError> {
         let path = || self.path_of(parent, name);
         if name.len() > MAX_NAME_BYTES {
             return Err(TreeError::NameTooLong {
@@ -284,10 +311,10 @@ impl<C> FileTree<C> {
         if self.directory(parent).is_none() {
             return Err(TreeError::NotADirectory { path: path() });
         }
-        if self.entries.find(parent, name).is_some() {
+        if self.names.find(parent, name).is_some() {
             return Err(TreeError::Exists { path: path() });
         }
-        if self.entries.is_full() {
+        if self.names.is_full() {
             return Err(TreeError::TooManyEntries {
                 path: path(),
                 limit: u32::MAX - 1,
@@ -297,8 +324,8 @@ impl<C> FileTree<C> {
     }
 
     /// Adds a checked name at the end of a directory.
-    fn append(&mut self, parent: NodeId, name: &[u8], id: NodeId) {
-        let entry = self.entries.add(parent, name, id);
+    fn append(&mut self, parent: NodeIndex, name: &[u8], id: NodeIndex) {
+        let entry = self.names.add(parent, name, id);
         let node = &mut self.nodes[id.0 as usize];
         node.links = node.links.saturating_add(1);
         let is_directory = match &mut node.kind {
@@ -316,8 +343,8 @@ impl<C> FileTree<C> {
         let last = std::mem::replace(&mut parent.last, entry);
         match last.some() {
             Some(last) => {
-                self.entries.at_mut(last).next = entry;
-                self.entries.at_mut(entry).previous = last;
+                self.names.at_mut(last).next = entry;
+                self.names.at_mut(entry).previous = last;
             }
             None => parent.first = entry,
         }
@@ -325,18 +352,31 @@ impl<C> FileTree<C> {
 
     /// Removes an entry whose node has no entries of its own; returns the content of a file without names left.
     fn remove_entry(&mut self, entry: EntryId) -> Option<C> {
+        let node = self.unlink(entry);
+        let node = &mut self.nodes[node.0 as usize];
+        if node.links > 0 {
+            return None;
+        }
+        match std::mem::replace(&mut node.kind, NodeKind::Removed) {
+            NodeKind::File(content) => Some(content),
+            _ => None,
+        }
+    }
+
+    /// Takes an entry out of its directory; its node stays.
+    fn unlink(&mut self, entry: EntryId) -> NodeIndex {
         let names::Entry {
             parent,
             node,
             previous,
             next,
             ..
-        } = self.entries.at(entry).clone();
+        } = self.names.at(entry).clone();
         if let Some(previous) = previous.some() {
-            self.entries.at_mut(previous).next = next;
+            self.names.at_mut(previous).next = next;
         }
         if let Some(next) = next.some() {
-            self.entries.at_mut(next).previous = previous;
+            self.names.at_mut(next).previous = previous;
         }
         let was_directory = self.directory(node).is_some();
         if let NodeKind::Directory(parent) = &mut self.nodes[parent.0 as usize].kind {
@@ -349,49 +389,9 @@ impl<C> FileTree<C> {
                 parent.last = previous;
             }
         }
-        self.entries.remove(entry);
-        let node = &mut self.nodes[node.0 as usize];
-        node.links -= 1;
-        if node.links > 0 {
-            return None;
-        }
-        match std::mem::replace(&mut node.kind, NodeKind::Removed) {
-            NodeKind::File(content) => Some(content),
-            _ => None,
-        }
-    }
-
-    fn path(&self, id: NodeId) -> String {
-        match self
-            .directory(id)
-            .and_then(|directory| directory.entry.some())
-        {
-            Some(entry) => {
-                let entry_data = self.entries.at(entry);
-                self.path_of(entry_data.parent, self.entries.name(entry))
-            }
-            None => "/".to_owned(),
-        }
-    }
-
-    /// The path of a name, for a message: escaped, and with the middle left out where it is very long.
-    pub(crate) fn path_of(&self, parent: NodeId, name: &[u8]) -> String {
-        const SHOWN_PARTS: usize = 64;
-        let mut parts = vec![xattrs::display(name)];
-        let mut at = parent;
-        while let Some(entry) = self
-            .directory(at)
-            .and_then(|directory| directory.entry.some())
-        {
-            if parts.len() == SHOWN_PARTS {
-                parts.push("…".to_owned());
-                break;
-            }
-            parts.push(xattrs::display(self.entries.name(entry)));
-            at = self.entries.at(entry).parent;
-        }
-        parts.reverse();
-        parts.join("/")
+        self.names.remove(entry);
+        self.nodes[node.0 as usize].links -= 1;
+        node
     }
 }
 

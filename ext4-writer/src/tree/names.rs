@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
-use super::NodeId;
+use super::NodeIndex;
 
 /// Index of an entry; `NONE` ends a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ impl EntryId {
 /// One name in a directory.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    pub(super) parent: NodeId,
-    pub(super) node: NodeId,
+    pub(super) parent: NodeIndex,
+    pub(super) node: NodeIndex,
     pub(super) previous: EntryId,
     pub(super) next: EntryId,
     /// Offset in the arena, and the length in the low byte.
@@ -68,7 +68,7 @@ impl Entries {
         self.free.is_empty() && self.entries.len() >= u32::MAX as usize - 1
     }
 
-    pub(super) fn find(&self, parent: NodeId, name: &[u8]) -> Option<EntryId> {
+    pub(super) fn find(&self, parent: NodeIndex, name: &[u8]) -> Option<EntryId> {
         let hash = self.hasher.hash_one((parent.0, name));
         self.table
             .find(hash, |&id| {
@@ -79,7 +79,7 @@ impl Entries {
     }
 
     /// Adds an entry that no list holds yet; the caller has checked that the name is new and at most 255 bytes.
-    pub(super) fn add(&mut self, parent: NodeId, name: &[u8], node: NodeId) -> EntryId {
+    pub(super) fn add(&mut self, parent: NodeIndex, name: &[u8], node: NodeIndex) -> EntryId {
         debug_assert!(name.len() <= 255 && !self.is_full());
         let place = ((self.arena.len() as u64) << 8) | name.len() as u64;
         self.arena.extend_from_slice(name);

@@ -2,12 +2,11 @@
 //!
 //! <https://docs.kernel.org/filesystems/ext4/attributes.html>
 
-use super::acl;
+use std::borrow::Cow;
 
-/// The longest attribute name that Linux accepts, prefix included (`XATTR_NAME_MAX`).
-const MAX_NAME_BYTES: usize = 255;
-/// The longest value that Linux accepts (`XATTR_SIZE_MAX`).
-const MAX_VALUE_BYTES: usize = 65_536;
+use super::acl;
+use super::xattr_error::{MAX_NAME_BYTES, MAX_VALUE_BYTES, XattrError};
+use crate::escape::escaped;
 
 const ACL_ACCESS: u8 = 2;
 const ACL_DEFAULT: u8 = 3;
@@ -38,6 +37,12 @@ impl Xattr {
     fn key(&self) -> (u8, usize, &[u8]) {
         (self.index, self.name.len(), &self.name)
     }
+
+    fn full_name(&self) -> Vec<u8> {
+        let known = NAMESPACES.iter().find(|(_, index)| *index == self.index);
+        let prefix = known.map_or(&b""[..], |(prefix, _)| prefix);
+        [prefix, &self.name].concat()
+    }
 }
 
 /// The extended attributes of one file, in the order of ext4's blocks.
@@ -63,7 +68,7 @@ impl Xattrs {
         let (index, suffix) = split(name)?;
         if value.len() > MAX_VALUE_BYTES {
             return Err(XattrError::ValueTooLong {
-                name: display(name),
+                name: escaped(name),
                 length: value.len(),
             });
         }
@@ -84,6 +89,39 @@ impl Xattrs {
             Err(at) => self.sorted.insert(at, new),
         }
         Ok(())
+    }
+
+    /// The attributes by their full names, with the values that `getxattr` gives: access control lists are translated back.
+    ///
+    /// ```
+    /// let mut xattrs = ext4_writer::Xattrs::new();
+    /// xattrs.insert(b"user.note", b"value")?;
+    /// let (name, value) = xattrs.iter().next().expect("there is one");
+    /// assert_eq!((&name[..], &value[..]), (&b"user.note"[..], &b"value"[..]));
+    /// # Ok::<(), ext4_writer::XattrError>(())
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (Vec<u8>, Cow<'_, [u8]>)> {
+        self.sorted.iter().map(|attribute| {
+            let value = match attribute.index {
+                ACL_ACCESS | ACL_DEFAULT => Cow::Owned(acl::from_disk(&attribute.value)),
+                _ => Cow::Borrowed(&*attribute.value),
+            };
+            (attribute.full_name(), value)
+        })
+    }
+
+    /// The value of an attribute by its full name, as [`Xattrs::iter`] gives it.
+    pub fn get(&self, name: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let mut all = self.iter();
+        all.find(|(full, _)| full == name).map(|(_, value)| value)
+    }
+
+    /// Removes an attribute by its full name; says whether there was one.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        let before = self.sorted.len();
+        self.sorted
+            .retain(|attribute| attribute.full_name() != name);
+        self.sorted.len() < before
     }
 
     /// Number of attributes.
@@ -112,17 +150,17 @@ impl Xattrs {
 fn split(name: &[u8]) -> Result<(u8, &[u8]), XattrError> {
     if name.len() > MAX_NAME_BYTES {
         return Err(XattrError::NameTooLong {
-            name: display(name),
+            name: escaped(name),
             length: name.len(),
         });
     }
     if name.contains(&0) {
         return Err(XattrError::NulInName {
-            name: display(name),
+            name: escaped(name),
         });
     }
     let unknown = || XattrError::UnknownNamespace {
-        name: display(name),
+        name: escaped(name),
     };
     let (prefix, index) = NAMESPACES
         .iter()
@@ -135,54 +173,6 @@ fn split(name: &[u8]) -> Result<(u8, &[u8]), XattrError> {
         return Err(unknown());
     }
     Ok((*index, suffix))
-}
-
-/// Why an attribute cannot be stored.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum XattrError {
-    /// ext4 stores `user.`, `trusted.`, `security.` and `system.` names only.
-    #[error("extended attribute has no namespace of ext4: {name}")]
-    UnknownNamespace {
-        /// The attribute.
-        name: String,
-    },
-    /// The name is too long.
-    #[error("extended attribute name is {length} bytes (limit {MAX_NAME_BYTES}): {name}")]
-    NameTooLong {
-        /// The attribute.
-        name: String,
-        /// Length in bytes.
-        length: usize,
-    },
-    /// The name holds a NUL byte.
-    #[error("extended attribute name contains a NUL byte: {name}")]
-    NulInName {
-        /// The attribute.
-        name: String,
-    },
-    /// The value is too long.
-    #[error("extended attribute value is {length} bytes (limit {MAX_VALUE_BYTES}): {name}")]
-    ValueTooLong {
-        /// The attribute.
-        name: String,
-        /// Length in bytes.
-        length: usize,
-    },
-    /// The value is not a list that `setxattr` would take.
-    #[error("access control list is malformed: {name}")]
-    MalformedAcl {
-        /// The attribute.
-        name: String,
-    },
-}
-
-/// A name for a message: printable, and of bounded length.
-pub(super) fn display(name: &[u8]) -> String {
-    const SHOWN: usize = 255;
-    let shown = &name[..name.len().min(SHOWN)];
-    let dots = if name.len() > SHOWN { "…" } else { "" };
-    format!("{}{dots}", shown.escape_ascii())
 }
 
 #[cfg(test)]
@@ -225,6 +215,38 @@ mod tests {
         xattrs.insert(b"user.a", b"2").unwrap();
         assert_eq!(xattrs.len(), 1);
         assert_eq!(&*xattrs.sorted()[0].value, b"2");
+    }
+
+    #[test]
+    fn what_was_inserted_comes_back() {
+        let acl = [
+            &2_u32.to_le_bytes()[..],
+            &[1, 0, 7, 0, 0xff, 0xff, 0xff, 0xff],
+            &[2, 0, 6, 0, 0xe8, 3, 0, 0],
+            &[4, 0, 5, 0, 0xff, 0xff, 0xff, 0xff],
+            &[0x10, 0, 7, 0, 0xff, 0xff, 0xff, 0xff],
+            &[0x20, 0, 4, 0, 0xff, 0xff, 0xff, 0xff],
+        ]
+        .concat();
+        let all = [
+            (&b"user.a"[..], &b"1"[..]),
+            (b"user.bb", b""),
+            (b"system.posix_acl_access", &acl),
+            (b"system.posix_acl_default", &acl),
+            (b"trusted.overlay.opaque", b"y"),
+            (b"security.selinux", b"label\0"),
+            (b"system.other", b"x"),
+        ];
+        let mut xattrs = Xattrs::new();
+        for (name, value) in all {
+            xattrs.insert(name, value).unwrap();
+        }
+        assert_eq!(xattrs.iter().count(), all.len());
+        for (name, value) in all {
+            assert_eq!(xattrs.get(name).as_deref(), Some(value));
+            assert!(xattrs.remove(name) && !xattrs.remove(name));
+        }
+        assert!(xattrs.is_empty());
     }
 
     #[test]

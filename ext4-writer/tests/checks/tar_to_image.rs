@@ -15,11 +15,9 @@ pub(crate) fn check(data: &[u8]) -> Option<Vec<u8>> {
 
 fn image(archive: impl Read) -> Result<Vec<u8>, String> {
     let device = MemoryDevice::new();
-    let options = FormatOptions {
-        journal: JournalRule::None,
-        size: SizeRule::Shrink,
-        ..FormatOptions::default()
-    };
+    let options = FormatOptions::default()
+        .journal(JournalRule::None)
+        .size(SizeRule::Shrink);
     let mut writer = ImageWriter::new(&device, options).expect("the options are good");
     // Wherever the bytes stop, they are tried as if they ended there.
     let whole = archive.chain(&[0; 1024][..]);

@@ -51,12 +51,10 @@ impl Program<'_> {
             xattrs.insert(&name, &value).expect("the name is valid");
         }
         let (uid, gid) = (self.number(), self.number());
-        Metadata {
-            uid,
-            gid,
-            xattrs,
-            ..Metadata::new(self.number() as u16 & 0o7777, time)
-        }
+        Metadata::new(self.number() as u16 & 0o7777, time)
+            .uid(uid)
+            .gid(gid)
+            .xattrs(xattrs)
     }
 
     fn options(&mut self) -> FormatOptions {
@@ -81,28 +79,26 @@ impl Program<'_> {
             2 => HashAlgorithm::Legacy,
             _ => HashAlgorithm::HalfMd4,
         };
-        FormatOptions {
-            block_size: block_size[usize::from(bits % 3)],
-            inode_size,
-            journal,
-            hash_algorithm,
+        FormatOptions::default()
+            .block_size(block_size[usize::from(bits % 3)])
+            .inode_size(inode_size)
+            .journal(journal)
+            .hash_algorithm(hash_algorithm)
             // Whole groups of larger blocks would be 32 and 128 MiB to read back.
-            size: if pick(6) || !bits.is_multiple_of(3) {
+            .size(if pick(6) || !bits.is_multiple_of(3) {
                 SizeRule::Shrink
             } else {
                 SizeRule::AtLeast(0)
-            },
-            inodes: if rare.has(4) {
+            })
+            .inodes(if rare.has(4) {
                 InodeRule::Count(0)
             } else {
                 InodeRule::default()
-            },
-            features: features(Bits(bits), more, rare),
-            directory_slack_percent: self.byte() % 51,
-            lost_and_found: !rare.has(5),
-            zeros_to_holes: rare.has(7),
-            ..FormatOptions::default()
-        }
+            })
+            .features(features(Bits(bits), more, rare))
+            .directory_slack_percent(self.byte() % 51)
+            .lost_and_found(!rare.has(5))
+            .zeros_to_holes(rare.has(7))
     }
 }
 
@@ -273,13 +269,11 @@ impl Model<'_> {
     fn store(&mut self, bytes: &[u8]) -> Content {
         // What is announced may be right, missing, or far too little, so that the content is in pieces.
         let announced = [bytes.len() as u64, 0, 1][self.tags as usize % 3];
-        self.image
-            .begin_content(announced)
-            .expect("no content is open");
+        let mut content = self.image.content(announced);
         for piece in bytes.chunks(3000) {
-            self.image.write_content(piece).expect("memory takes all");
+            content.append(piece).expect("memory takes all");
         }
-        self.image.end_content().expect("a content is open")
+        content.finish().expect("a content is open")
     }
 
     fn insert(&mut self, parent: usize, name: Vec<u8>, kind: Kind, metadata: Metadata) {

@@ -49,9 +49,9 @@ impl Image {
     }
 
     pub(crate) fn content(&mut self, bytes: &[u8]) -> Content {
-        self.writer.begin_content(bytes.len() as u64).unwrap();
-        self.writer.write_content(bytes).unwrap();
-        self.writer.end_content().unwrap()
+        let mut content = self.writer.content(bytes.len() as u64);
+        content.append(bytes).unwrap();
+        content.finish().unwrap()
     }
 
     pub(crate) fn file(&mut self, parent: NodeId, name: &[u8], bytes: &[u8]) -> NodeId {
@@ -76,6 +76,17 @@ impl Image {
         let summary = writer.finish(tree).unwrap();
         (path, summary)
     }
+}
+
+/// An error and all its causes, each said once.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let said: Vec<String> = causes.map(ToString::to_string).collect();
+    for (n, cause) in said.iter().enumerate() {
+        let before = said[..n].iter().find(|text| text.contains(cause.as_str()));
+        assert_eq!(before, None, "says its cause {cause:?}, too");
+    }
+    said.join(": ")
 }
 
 /// Whether a tool is here. Where CI is set it must be.

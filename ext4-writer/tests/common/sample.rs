@@ -1,6 +1,6 @@
 //! A tree that uses most of the format, and what must hold for it whatever the options.
 
-use ext4_writer::{Features, FileKind, FormatOptions, Metadata, SizeRule, Xattrs};
+use ext4_writer::{Features, FileKind, FormatOptions, SizeRule, Xattrs};
 
 use super::*;
 
@@ -29,7 +29,7 @@ pub(crate) fn sample(options: FormatOptions) -> (tempfile::NamedTempFile, ext4_w
     let mut xattrs = Xattrs::new();
     xattrs.insert(b"user.short", b"1").unwrap();
     xattrs.insert(b"user.long", &noise(6, 600)).unwrap();
-    let metadata = Metadata { xattrs, ..file() };
+    let metadata = file().xattrs(xattrs);
     for n in 0..3 {
         let kind = FileKind::File(image.content(b"has attributes"));
         image
@@ -88,18 +88,14 @@ pub(crate) fn features_of(image: &std::path::Path) -> Vec<String> {
 
 pub(crate) fn with(features: Features) -> FormatOptions {
     let size = SizeRule::AtLeast(300 << 20);
-    FormatOptions {
-        features: Features::default() | features,
-        size,
-        ..FormatOptions::default()
-    }
+    FormatOptions::default()
+        .features(Features::default() | features)
+        .size(size)
 }
 
 pub(crate) fn without(features: Features) -> FormatOptions {
     let size = SizeRule::AtLeast(300 << 20);
-    FormatOptions {
-        features: Features::default().difference(features),
-        size,
-        ..FormatOptions::default()
-    }
+    FormatOptions::default()
+        .features(Features::default().difference(features))
+        .size(size)
 }

@@ -42,19 +42,19 @@ fn fill(image: &mut Image, parent: (NodeId, &[u8]), entries: &Entries, files: &m
             },
             Model::Other(_) => FileKind::BlockDevice { major: 8, minor: 1 },
             Model::File(pieces) => {
-                image.writer.begin_content(0).unwrap();
+                let mut content = image.writer.content(0);
                 for piece in pieces {
                     match piece {
                         Piece::Data { seed, length } => {
-                            image.writer.write_content(&noise(*seed, *length)).unwrap();
+                            content.append(&noise(*seed, *length)).unwrap();
                         }
                         Piece::Zeros(length) => {
-                            image.writer.write_content(&vec![0; *length]).unwrap();
+                            content.append(&vec![0; *length]).unwrap();
                         }
-                        Piece::Hole(length) => image.writer.skip_content(*length).unwrap(),
+                        Piece::Hole(length) => content.hole(*length).unwrap(),
                     }
                 }
-                FileKind::File(image.writer.end_content().unwrap())
+                FileKind::File(content.finish().unwrap())
             }
         };
         let id = image

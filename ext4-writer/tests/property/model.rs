@@ -251,26 +251,24 @@ pub(crate) fn options() -> impl Strategy<Value = FormatOptions> {
     (block_size, inode_size, hash_algorithm, size, inodes, rest).prop_map(
         |(block_size, inode_size, hash_algorithm, size, inodes, rest)| {
             let (bits, journal, directory_slack_percent, basis_points) = rest;
-            FormatOptions {
-                block_size,
-                inode_size,
-                hash_algorithm,
-                size,
-                inodes,
-                features: features(bits, inode_size, journal),
-                journal: if journal {
+            FormatOptions::default()
+                .block_size(block_size)
+                .inode_size(inode_size)
+                .hash_algorithm(hash_algorithm)
+                .size(size)
+                .inodes(inodes)
+                .features(features(bits, inode_size, journal))
+                .journal(if journal {
                     JournalRule::Default
                 } else {
                     JournalRule::None
-                },
-                directory_slack_percent,
-                zeros_to_holes: bits & (1 << 27) != 0,
-                reserved: Reserved {
+                })
+                .directory_slack_percent(directory_slack_percent)
+                .zeros_to_holes(bits & (1 << 27) != 0)
+                .reserved(Reserved {
                     basis_points,
                     ..Reserved::default()
-                },
-                ..FormatOptions::default()
-            }
+                })
         },
     )
 }
@@ -296,12 +294,10 @@ pub(crate) fn metadata(attributes: &Attributes) -> Metadata {
     for (name, value) in xattrs_of(attributes) {
         xattrs.insert(&name, &value).unwrap();
     }
-    Metadata {
-        uid: attributes.uid,
-        gid: attributes.gid,
-        xattrs,
-        ..Metadata::new(attributes.mode, time)
-    }
+    Metadata::new(attributes.mode, time)
+        .uid(attributes.uid)
+        .gid(attributes.gid)
+        .xattrs(xattrs)
 }
 
 pub(crate) fn bytes_of(pieces: &[Piece]) -> Vec<u8> {

@@ -6,7 +6,8 @@ use tar_events::Entry;
 
 use super::acl::{self, AclError};
 use super::libarchive;
-use crate::source::{SourceError, io_error, shown};
+use crate::escape::escaped;
+use crate::source::{SourceError, io_error};
 use crate::tree::{TreeError, Xattrs};
 
 /// What star, bsdtar and GNU tar write, of which a later record replaces an earlier one of the same attribute.
@@ -23,7 +24,7 @@ pub(super) fn read(entry: &Entry<'_>) -> Result<Xattrs, SourceError> {
             insert(&mut out, &name, &value, path)?;
         } else if key == b"GNU.dumpdir" {
             let what = "a directory of an incremental backup".to_owned();
-            let path = shown(path);
+            let path = escaped(path);
             return Err(SourceError::Unsupported { path, what });
         } else if value.is_empty() {
             // An empty value means that the record is not there.
@@ -49,7 +50,7 @@ pub(super) fn read(entry: &Entry<'_>) -> Result<Xattrs, SourceError> {
 fn insert(out: &mut Xattrs, name: &[u8], value: &[u8], path: &[u8]) -> Result<(), SourceError> {
     out.insert(name, value)
         .map_err(|source| TreeError::Xattr {
-            path: shown(path),
+            path: escaped(path),
             source,
         })
         .map_err(SourceError::from)
@@ -68,7 +69,7 @@ fn access_list(text: &[u8], path: &[u8]) -> Result<Vec<u8>, SourceError> {
 
 fn unsupported_list(path: &[u8], why: &str) -> SourceError {
     SourceError::Unsupported {
-        path: shown(path),
+        path: escaped(path),
         what: format!("given an access control list that {why}"),
     }
 }

@@ -3,10 +3,12 @@
 use tar_events::{Entry, EntryKind, Event};
 
 use super::attributes;
-use crate::content::Content;
+use crate::content::{Content, ContentWriter, SuspendedContent};
 use crate::device::Device;
+use crate::error::Error;
 use crate::image::ImageWriter;
-use crate::source::{SourceError, shown};
+use crate::escape::escaped;
+use crate::source::SourceError;
 use crate::tree::{FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, TreeError};
 
 pub(super) struct Builder<'a, D: Device> {
@@ -20,6 +22,7 @@ struct OpenFile {
     parent: NodeId,
     name: Vec<u8>,
     metadata: Metadata,
+    content: SuspendedContent,
 }
 
 impl<'a, D: Device> Builder<'a, D> {
@@ -39,12 +42,11 @@ impl<'a, D: Device> Builder<'a, D> {
     pub(super) fn take(&mut self, event: Event<'_>) -> Result<(), SourceError> {
         match event {
             Event::Entry(entry) => self.entry(&entry),
-            Event::Data(bytes) if self.open.is_some() => Ok(self.image.write_content(bytes)?),
-            Event::Hole(length) if self.open.is_some() => Ok(self.image.skip_content(length)?),
-            Event::Data(_) | Event::Hole(_) => Ok(()),
+            Event::Data(bytes) => self.extend(|content| content.append(bytes)),
+            Event::Hole(length) => self.extend(|content| content.hole(length)),
             Event::EntryEnd => match self.open.take() {
                 Some(file) => {
-                    let content = self.image.end_content()?;
+                    let content = self.image.resume(file.content)?.finish()?;
                     self.replace(
                         file.parent,
                         &file.name,
@@ -55,6 +57,20 @@ impl<'a, D: Device> Builder<'a, D> {
                 None => Ok(()),
             },
         }
+    }
+
+    /// Adds to the content of the open file, where there is one.
+    fn extend(
+        &mut self,
+        add: impl FnOnce(&mut ContentWriter<'_, D>) -> Result<(), Error>,
+    ) -> Result<(), SourceError> {
+        if let Some(file) = self.open.take() {
+            let mut content = self.image.resume(file.content)?;
+            add(&mut content)?;
+            let content = content.suspend()?;
+            self.open = Some(OpenFile { content, ..file });
+        }
+        Ok(())
     }
 
     fn entry(&mut self, entry: &Entry<'_>) -> Result<(), SourceError> {
@@ -75,12 +91,11 @@ impl<'a, D: Device> Builder<'a, D> {
             EntryKind::Directory => return self.directory(parent, name, metadata),
             EntryKind::HardLink => return self.link(parent, name, entry),
             EntryKind::File => {
-                self.image.begin_content(entry.size)?;
-                let name = name.to_vec();
                 self.open = Some(OpenFile {
                     parent,
-                    name,
+                    name: name.to_vec(),
                     metadata,
+                    content: self.image.content(entry.size).suspend()?,
                 });
                 return Ok(());
             }
@@ -152,8 +167,8 @@ impl<'a, D: Device> Builder<'a, D> {
 
     fn link(&mut self, parent: NodeId, name: &[u8], entry: &Entry<'_>) -> Result<(), SourceError> {
         let missing = || SourceError::LinkTarget {
-            path: shown(entry.path),
-            target: shown(entry.link),
+            path: escaped(entry.path),
+            target: escaped(entry.link),
         };
         let mut node = self.tree.root();
         for part in parts(entry.link)? {
@@ -189,7 +204,7 @@ fn parts(path: &[u8]) -> Result<Vec<&[u8]>, SourceError> {
         .filter(|part| !matches!(*part, b"" | b"."))
         .collect();
     if parts.contains(&&b".."[..]) {
-        return Err(SourceError::ParentPath { path: shown(path) });
+        return Err(SourceError::ParentPath { path: escaped(path) });
     }
     Ok(parts)
 }
@@ -204,12 +219,10 @@ fn metadata(entry: &Entry<'_>) -> Result<Metadata, SourceError> {
         _ => (entry.mode & 0o7777) as u16,
     };
     let time = Timestamp::new(entry.mtime.seconds, entry.mtime.nanoseconds);
-    Ok(Metadata {
-        uid: id("user", entry.uid)?,
-        gid: id("group", entry.gid)?,
-        xattrs: attributes::read(entry)?,
-        ..Metadata::new(mode, time)
-    })
+    Ok(Metadata::new(mode, time)
+        .uid(id("user", entry.uid)?)
+        .gid(id("group", entry.gid)?)
+        .xattrs(attributes::read(entry)?))
 }
 
 fn device_number(entry: &Entry<'_>) -> Result<(u32, u32), SourceError> {
@@ -222,7 +235,7 @@ fn device_number(entry: &Entry<'_>) -> Result<(u32, u32), SourceError> {
 
 fn unsupported(path: &[u8], what: impl Into<String>) -> SourceError {
     SourceError::Unsupported {
-        path: shown(path),
+        path: escaped(path),
         what: what.into(),
     }
 }

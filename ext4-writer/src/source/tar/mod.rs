@@ -22,8 +22,8 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// Stores the contents of an uncompressed tar stream and returns the tree, to be finished as it is or changed before.
 ///
 /// Owners, modes, times to the nanosecond, devices, hard links and extended attributes (`SCHILY.xattr.*`,
-/// `LIBARCHIVE.xattr.*`, `RHT.security.selinux`) are taken from the archive. A later entry of a name replaces an earlier one, but a directory keeps what is in it. Parents that the archive
-/// lacks become directories of root with mode 0755 and time 0. All four times are the time of modification.
+/// `LIBARCHIVE.xattr.*`, `RHT.security.selinux`) are taken from the archive. A later entry of a name replaces an earlier one, but a
+/// directory keeps what is in it. Parents that the archive lacks become directories of root with mode 0755 and time 0. All four times are the time of modification.
 ///
 /// Sparse files are taken in GNU and in PAX format. Access control lists are taken as attributes
 /// (`SCHILY.xattr.system.posix_acl_access`) and in text form (`SCHILY.acl.*`, from `tar --acls`). A text that gives a

@@ -1,16 +1,12 @@
-//! One file of the host: its metadata, attributes and content, guarded against changes.
+//! One file of the host: its metadata and attributes, guarded against changes.
 
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, FileType, SeekFrom, Stat};
+use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
-use super::{DirectoryOptions, SourceError, io_error, shown};
-use crate::content::Content;
-use crate::device::Device;
-use crate::image::ImageWriter;
+use super::DirectoryOptions;
+use crate::source::{SourceError, escaped, io_error};
 use crate::tree::{Metadata, Timestamp, TreeError, Xattrs};
 
 /// What identifies a file and shows that it did not change.
@@ -39,7 +35,9 @@ impl Fingerprint {
         if self == Self::new(stat) {
             Ok(())
         } else {
-            Err(SourceError::Changed { path: shown(path) })
+            Err(SourceError::Changed {
+                path: escaped(path),
+            })
         }
     }
 }
@@ -78,7 +76,7 @@ pub(super) fn metadata(stat: &Stat, options: &DirectoryOptions, xattrs: Xattrs) 
 pub(super) fn check_case(directory: &impl AsFd, path: &[u8]) -> Result<(), SourceError> {
     match rustix::fs::ioctl_getflags(directory) {
         Ok(flags) if flags.bits() & CASEFOLD != 0 => Err(SourceError::Unsupported {
-            path: shown(path),
+            path: escaped(path),
             what: "a directory that ignores case".to_owned(),
         }),
         // Filesystems without such flags have no such directories, and answer in many ways.
@@ -114,58 +112,9 @@ pub(super) fn xattrs(
         let length = read.map_err(failed)?;
         out.insert(attribute, &value[..length])
             .map_err(|source| TreeError::Xattr {
-                path: shown(path),
+                path: escaped(path),
                 source,
             })?;
     }
     Ok(out)
-}
-
-/// Stores the content of an open file, its holes as holes.
-pub(super) fn store<D: Device>(
-    image: &mut ImageWriter<D>,
-    file: &mut File,
-    size: u64,
-    path: &[u8],
-) -> Result<Content, SourceError> {
-    let mut buffer = vec![0; 256 * 1024];
-    image.begin_content(size)?;
-    let mut at = 0;
-    while at < size {
-        let data = next_data(file, at, size, path)?;
-        image.skip_content(data.start - at)?;
-        at = data.start;
-        rustix::fs::seek(file.as_fd(), SeekFrom::Start(at))
-            .map_err(|error| io_error("read", path, error))?;
-        while at < data.end {
-            let wanted = (data.end - at).min(buffer.len() as u64) as usize;
-            let count = file
-                .read(&mut buffer[..wanted])
-                .map_err(|error| io_error("read", path, error))?;
-            if count == 0 {
-                return Err(SourceError::Changed { path: shown(path) });
-            }
-            image.write_content(&buffer[..count])?;
-            at += count as u64;
-        }
-    }
-    Ok(image.end_content()?)
-}
-
-/// The next range of data from `at` on; the whole rest where the host knows no holes.
-fn next_data(
-    file: &File,
-    at: u64,
-    size: u64,
-    path: &[u8],
-) -> Result<std::ops::Range<u64>, SourceError> {
-    let start = match rustix::fs::seek(file.as_fd(), SeekFrom::Data(at)) {
-        Ok(start) => start.clamp(at, size),
-        Err(Errno::NXIO) => return Ok(size..size),
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(at..size),
-        Err(error) => return Err(io_error("read", path, error)),
-    };
-    let end = rustix::fs::seek(file.as_fd(), SeekFrom::Hole(start))
-        .map_err(|error| io_error("read", path, error))?;
-    Ok(start..end.clamp(start, size))
 }

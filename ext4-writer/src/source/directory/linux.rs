@@ -1,4 +1,4 @@
-//! A tree from a directory of the host, as `mke2fs -d` takes it.
+//! A tree from a directory of the host, by Linux' calls.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,53 +7,17 @@ use std::path::Path;
 
 use rustix::fs::{Dir, FileType, Mode, OFlags, Stat};
 
+use super::DirectoryOptions;
 use super::host_file::{self, Fingerprint, file_type, identity, stat_at};
-use super::{SourceError, io_error, shown};
 use crate::content::Content;
 use crate::device::Device;
 use crate::image::ImageWriter;
+use crate::source::host_content;
+use crate::source::{SourceError, escaped, io_error};
 use crate::tree::{FileKind, FileTree, NodeId};
 
-/// What to take from a directory of the host.
-#[derive(Clone, Debug)]
-pub struct DirectoryOptions {
-    /// User and group of every file, instead of the host's.
-    pub owner: Option<(u32, u32)>,
-    /// Whether to take extended attributes; one that ext4 cannot hold is an error then.
-    pub xattrs: bool,
-}
-
-impl Default for DirectoryOptions {
-    fn default() -> Self {
-        Self {
-            owner: None,
-            xattrs: true,
-        }
-    }
-}
-
-/// Stores everything below `path` and returns the tree, to be finished as it is or changed before.
-///
-/// Symbolic links are taken as such, never followed. All four times of a file are its time of modification,
-/// as the others change by reading. Holes stay holes, hard links stay links.
-///
-/// # Errors
-/// Where the host fails, ext4 cannot hold a file, or something changed while it was read.
-///
-/// ```
-/// use ext4_writer::{DirectoryOptions, FormatOptions, ImageWriter, MemoryDevice, read_directory};
-///
-/// let host = tempfile::tempdir()?;
-/// std::fs::write(host.path().join("hello"), "hello\n")?;
-/// let device = MemoryDevice::new();
-/// let mut image = ImageWriter::new(&device, FormatOptions::default())?;
-/// let options = DirectoryOptions { owner: Some((0, 0)), ..DirectoryOptions::default() };
-/// let tree = read_directory(&mut image, host.path(), &options)?;
-/// assert!(tree.lookup(tree.root(), b"hello").is_some());
-/// image.finish(tree)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub fn read_directory<D: Device>(
+/// Reads the directory relative to open ones, so that no name is looked up twice.
+pub(super) fn read<D: Device>(
     image: &mut ImageWriter<D>,
     path: &Path,
     options: &DirectoryOptions,
@@ -156,7 +120,7 @@ impl<D: Device> Walk<'_, D> {
             self.current = open(&self.current, b"..", OFlags::DIRECTORY, &parent.path)?;
             if identity(&stat_fd(&self.current, &parent.path)?) != parent.identity {
                 return Err(SourceError::Changed {
-                    path: shown(&parent.path),
+                    path: escaped(&parent.path),
                 });
             }
         }
@@ -182,7 +146,8 @@ impl<D: Device> Walk<'_, D> {
                 let file = open(directory, name, OFlags::NONBLOCK, &path)?;
                 let mut file = File::from(file);
                 before.check(&stat_fd(&file, &path)?, &path)?;
-                let content = host_file::store(self.image, &mut file, stat.st_size as u64, &path)?;
+                let content =
+                    host_content::store(self.image, &mut file, stat.st_size as u64, &path)?;
                 before.check(&stat_fd(&file, &path)?, &path)?;
                 FileKind::File(content)
             }
@@ -210,7 +175,7 @@ impl<D: Device> Walk<'_, D> {
             _ => {
                 let what = "of an unknown kind".to_owned();
                 return Err(SourceError::Unsupported {
-                    path: shown(&path),
+                    path: escaped(&path),
                     what,
                 });
             }
