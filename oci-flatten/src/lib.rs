@@ -70,3 +70,8 @@ pub mod cache;
 pub mod credentials;
 #[cfg(feature = "registry")]
 pub mod registry;
+
+// The example of the README is tested like those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
