@@ -102,7 +102,7 @@ fn a_pulled_image_is_listed_shown_renamed_and_removed() {
     assert_eq!(user.run(&["image", "ls", "-q"], 0).0, format!("{id}\n"));
     let document = user.json(&["image", "list"]);
     assert_eq!(document["images"][0]["id"], id.as_str());
-    assert_eq!(document["images"][0]["schema"], 1);
+    assert_eq!(document["images"][0]["schema"], 2);
     let shown = user.json(&["image", "show", &id[..20]]);
     assert_eq!(shown["name"], "first");
     assert_eq!(shown["managed"], true);

@@ -634,7 +634,11 @@ fn a_record_of_a_newer_version_keeps_its_image_and_its_name() {
         pull_quietly(&home, &pull_request(name), &Prepared::default()).unwrap();
     }
     let path = edit(&home, "new", |text| {
-        text.replace("\"schema\": 1", "\"schema\": 9")
+        text.replace("\"schema\": 2", "\"schema\": 9")
+    });
+    // A record of the version before has nothing that this one lacks.
+    edit(&home, "old", |text| {
+        text.replace("\"schema\": 2", "\"schema\": 1")
     });
     let before = tree(&home.places.images);
     assert_eq!(names(&home), ["old"]);
@@ -651,7 +655,7 @@ fn a_record_of_a_newer_version_keeps_its_image_and_its_name() {
         assert_eq!(error.kind(), ErrorKind::Failure);
         let text = error.to_string();
         assert!(
-            text.contains("newer banger (schema 9, known up to 1)"),
+            text.contains("newer banger (schema 9, known up to 2)"),
             "{text}"
         );
         assert!(error.hint().is_some());
@@ -780,6 +784,33 @@ fn each_vmm_gets_what_boots_the_image() {
     fs::remove_file(format!("{folder}/k")).unwrap();
     let error = boot_config(&image, Vmm::Qemu, machine).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn an_image_that_is_made_to_be_read_is_not_written_to() {
+    let home = Home::new();
+    let Some(image) = bootable(&home, &good_kernel(), true) else {
+        return;
+    };
+    let name = image.record().name.to_string();
+    edit(&home, &name, |text| {
+        text.replacen("\"managed\"", "\"read_only\": true,\n  \"managed\"", 1)
+    });
+    let image = home.store.find(&name).unwrap();
+    assert!(image.record().read_only);
+    let config = |vmm| {
+        let (config, _) = boot_config(&image, vmm, Machine::default()).unwrap();
+        config.to_string()
+    };
+    let (firecracker, qemu) = (config(Vmm::Firecracker), config(Vmm::Qemu));
+    assert!(
+        firecracker.contains("\"is_read_only\": true"),
+        "{firecracker}"
+    );
+    assert!(qemu.contains("id=rootfs,readonly=on"), "{qemu}");
+    for text in [firecracker, qemu] {
+        assert!(text.contains(" ro ") && !text.contains(" rw "), "{text}");
+    }
 }
 
 #[test]

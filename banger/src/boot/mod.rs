@@ -77,9 +77,9 @@ impl BootBlock {
         self.init.as_deref().or(self.shell.as_deref())
     }
 
-    /// Has the command line name `disk`.
-    pub(crate) fn set_disk(&mut self, disk: &str) {
-        self.command_line = command_line(self.architecture, disk, self.first_program());
+    /// Has the command line name `disk`, to be mounted for reading and writing or for reading only.
+    pub(crate) fn set_disk(&mut self, disk: &str, read_only: bool) {
+        self.command_line = command_line(self.architecture, disk, read_only, self.first_program());
     }
 }
 
@@ -124,24 +124,27 @@ pub fn boot_block(
         command_line: command_line(
             architecture,
             VIRTIO_DISK,
+            false,
             chosen.map(|program| program.path.as_str()),
         ),
     })
 }
 
-/// A kernel command line: messages to the serial console, the root filesystem on `disk`, and a kernel
-/// that stops rather than hangs when it cannot go on.
+/// A kernel command line: messages to the serial console, the root filesystem on `disk`, mounted read-only where it is made for that,
+/// and a kernel that stops rather than hangs when it cannot go on.
 #[must_use]
 pub fn command_line(
     architecture: Option<Architecture>,
     disk: &str,
+    read_only: bool,
     program: Option<&str>,
 ) -> String {
     let console = match architecture {
         Some(Architecture::Arm64) => "ttyAMA0",
         _ => "ttyS0",
     };
-    let mut line = format!("console={console} root={disk} rootfstype=ext4 rw panic=1");
+    let access = if read_only { "ro" } else { "rw" };
+    let mut line = format!("console={console} root={disk} rootfstype=ext4 {access} panic=1");
     if let Some(program) = program {
         line.push_str(" init=");
         line.push_str(program);

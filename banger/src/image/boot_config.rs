@@ -53,11 +53,13 @@ struct Parts {
     initrd: Option<String>,
     facts: KernelFacts,
     program: String,
+    /// Whether the filesystem is made to be mounted read-only.
+    read_only: bool,
     machine: Machine,
 }
 
 /// Makes the configuration with which `vmm` boots `image`, and warnings about what cannot be told.
-/// The disk is the image's own file, writable: to start several VMs, give each a copy of it.
+/// The disk is the image's own file, writable unless it is made to be mounted read-only: to start several VMs, give each a copy of it.
 ///
 /// # Errors
 ///
@@ -107,6 +109,7 @@ fn collect(image: &Image, machine: Machine) -> Result<Parts, Error> {
             .transpose()?,
         facts: facts.clone(),
         program: program.to_owned(),
+        read_only: record.read_only,
         machine,
     })
 }
@@ -226,7 +229,8 @@ fn choose_disk(parts: &Parts, vmm: Vmm) -> Result<(Disk, Vec<String>), Error> {
 fn firecracker(parts: &Parts) -> BootConfig {
     // Firecracker adds root=/dev/vda itself; its serial port is ttyS0 on every architecture.
     let line = format!(
-        "console=ttyS0 reboot=k panic=1 rootfstype=ext4 rw init={}",
+        "console=ttyS0 reboot=k panic=1 rootfstype=ext4 {} init={}",
+        if parts.read_only { "ro" } else { "rw" },
         parts.program
     );
     let mut source = json!({ "kernel_image_path": parts.kernel, "boot_args": line });
@@ -239,7 +243,7 @@ fn firecracker(parts: &Parts) -> BootConfig {
             "drive_id": "rootfs",
             "path_on_host": parts.rootfs,
             "is_root_device": true,
-            "is_read_only": false,
+            "is_read_only": parts.read_only,
         }],
         "machine-config": {
             "vcpu_count": parts.machine.cpus,
@@ -262,6 +266,7 @@ fn cloud_hypervisor(parts: &Parts) -> Result<BootConfig, Error> {
     let line = command_line(
         Some(parts.facts.architecture),
         VIRTIO_DISK,
+        parts.read_only,
         Some(&parts.program),
     );
     let mut words = vec![
@@ -274,7 +279,11 @@ fn cloud_hypervisor(parts: &Parts) -> Result<BootConfig, Error> {
     }
     words.extend([
         "--disk".into(),
-        format!("path={}", parts.rootfs),
+        format!(
+            "path={}{}",
+            parts.rootfs,
+            if parts.read_only { ",readonly=on" } else { "" }
+        ),
         "--cpus".into(),
         format!("boot={}", parts.machine.cpus),
         "--memory".into(),
@@ -301,7 +310,12 @@ fn qemu(parts: &Parts, disk: Disk) -> Result<BootConfig, Error> {
         Disk::Nvme => ("nvme,drive=rootfs,serial=rootfs", NVME_DISK),
         Disk::VirtioPci | Disk::VirtioMmio => ("virtio-blk-pci,drive=rootfs", VIRTIO_DISK),
     };
-    let line = command_line(Some(parts.facts.architecture), name, Some(&parts.program));
+    let line = command_line(
+        Some(parts.facts.architecture),
+        name,
+        parts.read_only,
+        Some(&parts.program),
+    );
     let mut words: Vec<String> = [
         program,
         "-nodefaults",
@@ -337,8 +351,9 @@ fn qemu(parts: &Parts, disk: Disk) -> Result<BootConfig, Error> {
         "-drive".into(),
         // A comma is doubled inside an option's value.
         format!(
-            "file={},format=raw,if=none,id=rootfs",
-            parts.rootfs.replace(',', ",,")
+            "file={},format=raw,if=none,id=rootfs{}",
+            parts.rootfs.replace(',', ",,"),
+            if parts.read_only { ",readonly=on" } else { "" }
         ),
         "-device".into(),
         device.into(),

@@ -63,13 +63,17 @@ pub(super) fn describe(
         },
         sizes,
         filesystem_uuid: facts.uuid,
-        read_only: matches!(request.filesystem.profile, Profile::ReadOnly { .. }),
+        read_only: is_read_only(request),
         verity: flattened.verity,
         boot: facts.boot,
         kernel: plan.kernel.as_ref().map(|kernel| kernel.facts.clone()),
         packages: facts.packages,
     };
     Ok((record, warnings))
+}
+
+fn is_read_only(request: &PullRequest) -> bool {
+    matches!(request.filesystem.profile, Profile::ReadOnly { .. })
 }
 
 /// Makes the root filesystem durable; returns its length.
@@ -111,6 +115,6 @@ fn look_inside(
             features.join(", ")
         ));
     }
-    facts.fit(plan.kernel.as_ref());
+    facts.fit(plan.kernel.as_ref(), is_read_only(request));
     Ok(facts)
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::rootfs::Ext4Tree;
-use crate::boot::{BootBlock, NVME_DISK, RuntimeConfig, boot_block};
+use crate::boot::{BootBlock, NVME_DISK, RuntimeConfig, VIRTIO_DISK, boot_block};
 use crate::error::Error;
 use crate::kernel::{Architecture, Disk, ResolvedKernel, usable_disks};
 use crate::packages::Packages;
@@ -45,15 +45,18 @@ impl Facts {
         facts
     }
 
-    /// Has the kernel's command line name a disk that this kernel can mount its root from.
-    pub(super) fn fit(&mut self, kernel: Option<&ResolvedKernel>) {
-        let (Some(boot), Some(kernel)) = (&mut self.boot, kernel) else {
+    /// Has the kernel's command line name a disk that this kernel can mount its root from, in the way that the filesystem is made for.
+    pub(super) fn fit(&mut self, kernel: Option<&ResolvedKernel>, read_only: bool) {
+        let Some(boot) = &mut self.boot else {
             return;
         };
-        let disks = usable_disks(&kernel.facts.drivers, kernel.initrd.is_some());
-        if disks == [Disk::Nvme] {
-            boot.set_disk(NVME_DISK);
-        }
+        let disks =
+            kernel.map(|kernel| usable_disks(&kernel.facts.drivers, kernel.initrd.is_some()));
+        let disk = match disks.as_deref() {
+            Some([Disk::Nvme]) => NVME_DISK,
+            _ => VIRTIO_DISK,
+        };
+        boot.set_disk(disk, read_only);
     }
 
     fn note<T>(&mut self, what: &str, result: Result<T, Error>) -> Option<T> {

@@ -16,8 +16,9 @@ use crate::flatten::VeritySummary;
 use crate::kernel::KernelFacts;
 use crate::packages::Packages;
 
-/// The version of the records this program writes. It grows when an older program would misread one.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The version of the records this program writes. It grows when an older program would misread one: 2 may have a root filesystem
+/// that is to be mounted read-only.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Largest record that is read, in bytes: far more than one can come to.
 pub(crate) const RECORD_LIMIT: u64 = 4 << 20;

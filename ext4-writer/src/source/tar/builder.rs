@@ -6,8 +6,8 @@ use super::attributes;
 use crate::content::{Content, ContentWriter, SuspendedContent};
 use crate::device::Device;
 use crate::error::Error;
-use crate::image::ImageWriter;
 use crate::escape::escaped;
+use crate::image::ImageWriter;
 use crate::source::SourceError;
 use crate::tree::{FileKind, FileTree, FileType, Metadata, NodeId, Timestamp, TreeError};
 
@@ -204,7 +204,9 @@ fn parts(path: &[u8]) -> Result<Vec<&[u8]>, SourceError> {
         .filter(|part| !matches!(*part, b"" | b"."))
         .collect();
     if parts.contains(&&b".."[..]) {
-        return Err(SourceError::ParentPath { path: escaped(path) });
+        return Err(SourceError::ParentPath {
+            path: escaped(path),
+        });
     }
     Ok(parts)
 }
