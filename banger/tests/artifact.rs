@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may")]
 
 mod storekit;
+#[allow(dead_code, reason = "each test binary uses its own part")]
 mod support;
 
 use std::fs;
