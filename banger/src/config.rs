@@ -36,7 +36,8 @@ impl Config {
     /// [`Places::from_environment`].
     pub fn load(user_id: u32, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let mut places = Places::from_environment(user_id == 0, &variable)?;
-        let text = read(&places.config_file)?;
+        let named = set(&variable, "BANGER_HOME").is_some();
+        let text = read(&places.config_file, named)?;
         let invalid = |error: Box<dyn std::error::Error + Send + Sync>| {
             let file = places.config_file.display();
             Error::new(
@@ -69,13 +70,18 @@ impl Config {
 /// Bytes of the configuration file that are read.
 const CONFIG_LIMIT: u64 = 1 << 20;
 
-/// The text of the configuration file; empty where there is none.
-fn read(file: &Path) -> Result<String, Error> {
+/// The text of the configuration file; empty where there is none, or where its place is the default one and closed
+/// to us.
+fn read(file: &Path, named: bool) -> Result<String, Error> {
     let failed = |error| Error::io(format!("read the configuration {}", file.display()), error);
     match small_file::read(file, CONFIG_LIMIT) {
         Ok(bytes) => String::from_utf8(bytes)
             .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !named => {
+            tracing::debug!(file = %file.display(), "configuration may not be read, and is passed over");
+            Ok(String::new())
+        }
         Err(error) => Err(failed(error)),
     }
 }

@@ -1,32 +1,32 @@
-//! The file that a command makes: whole under its final name, or not there at all.
+//! The file that a command makes: written under its final name atomically.
 
-#![expect(clippy::disallowed_methods, reason = "the user names the output")]
-
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use tempfile::NamedTempFile;
+use oci_flatten::directory::{Directory, FileKind};
 
 use crate::error::{Error, ErrorKind};
+
+/// How temporary names begin and end.
+const TEMPORARY: (&str, &str) = (".banger-", ".tmp");
 
 /// A file in the making beside its final place.
 ///
 /// Where the filesystem can, it has no name until it is published, so that not even `SIGKILL` leaves
-/// anything; elsewhere it has a temporary name, which dropping it removes.
+/// anything; elsewhere it has a temporary name, which dropping it removes. One that a killed run has left is
+/// removed by the next run in that folder: the lock on it has gone with its maker.
 #[derive(Debug)]
 pub struct OutputFile {
     target: PathBuf,
+    folder: Directory,
+    name: OsString,
     replace: bool,
-    scratch: Scratch,
-}
-
-#[derive(Debug)]
-enum Scratch {
-    Nameless(File),
-    Named(NamedTempFile),
+    file: File,
+    /// The temporary name, where it has one.
+    temporary: Option<OsString>,
 }
 
 impl OutputFile {
@@ -38,21 +38,31 @@ impl OutputFile {
     /// [`ErrorKind::Exists`] when `target` is there and `replace` is not set, or is anything but a
     /// regular file; [`ErrorKind::NotFound`] when its folder is missing; others as the system says.
     pub fn create(target: &Path, replace: bool) -> Result<Self, Error> {
-        if target.file_name().is_none() {
+        let Some(name) = target.file_name() else {
             let message = format!("output {} does not name a file", target.display());
             return Err(Error::new(ErrorKind::Usage, message));
-        }
-        refuse_existing(target, replace)?;
-        let scratch = Scratch::create(folder_of(target)).map_err(|error| {
-            Error::io(
-                format!("make a file in {}", folder_of(target).display()),
-                error,
-            )
-        })?;
+        };
+        let path = folder_of(target);
+        let failed = |error| Error::io(format!("make a file in {}", path.display()), error);
+        let folder = Directory::open(path).map_err(failed)?;
+        refuse_existing(&folder, target, replace)?;
+        // A folder that may be written to but not read keeps what was left there.
+        let _ = remove_leftovers(&folder);
+        let (file, temporary) = match can_link(&folder).then(|| folder.create_nameless()) {
+            Some(Ok(file)) => (file, None),
+            _ => create_named(&folder)
+                .map(|(file, name)| (file, Some(name)))
+                .map_err(failed)?,
+        };
+        // Tells other runs, once the file has a temporary name, that its maker lives.
+        let _ = file.try_lock();
         Ok(Self {
             target: target.to_owned(),
+            folder,
+            name: name.to_owned(),
             replace,
-            scratch,
+            file,
+            temporary,
         })
     }
 
@@ -62,16 +72,9 @@ impl OutputFile {
     ///
     /// [`ErrorKind::Failure`] when the process has too many files open.
     pub fn handle(&self) -> Result<File, Error> {
-        self.file()
+        self.file
             .try_clone()
             .map_err(|error| Error::io(format!("open {} once more", self.target.display()), error))
-    }
-
-    fn file(&self) -> &File {
-        match &self.scratch {
-            Scratch::Nameless(file) => file,
-            Scratch::Named(named) => named.as_file(),
-        }
     }
 
     /// Gives the file its final name in one step. With `sync`, its bytes reach the disk before the
@@ -80,89 +83,105 @@ impl OutputFile {
     /// # Errors
     ///
     /// [`ErrorKind::Exists`] when `target` has come to be meanwhile and `replace` is not set;
-    /// [`ErrorKind::NoSpace`] when the disk is full.
-    pub fn publish(self, sync: bool) -> Result<(), Error> {
+    /// [`ErrorKind::NoSpace`] when the disk is full. Where only the name could not be flushed to disk, the file
+    /// is there, and the message says so.
+    pub fn publish(mut self, sync: bool) -> Result<(), Error> {
+        let target = self.target.display().to_string();
         if sync {
-            self.file().sync_all().map_err(|error| {
-                Error::io(format!("flush {} to disk", self.target.display()), error)
+            self.file
+                .sync_all()
+                .map_err(|error| Error::io(format!("flush {target} to disk"), error))?;
+        }
+        refuse_existing(&self.folder, &self.target, self.replace)?;
+        self.give_name().map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => exists(&self.target),
+            _ => Error::io(format!("give {target} its name"), error),
+        })?;
+        if sync {
+            self.folder.sync().map_err(|error| {
+                let folder = self.folder.path().display();
+                let message =
+                    format!("{target} is complete, but folder {folder} was not flushed to disk");
+                Error::io(message, error)
             })?;
         }
-        refuse_existing(&self.target, self.replace)?;
-        let Self {
-            target,
-            replace,
-            scratch,
-        } = self;
-        scratch
-            .publish(&target, replace)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => exists(&target),
-                _ => Error::io(format!("give {} its name", target.display()), error),
-            })?;
-        if sync {
-            File::open(folder_of(&target))
-                .and_then(|folder| folder.sync_all())
-                .map_err(|error| {
-                    Error::io(
-                        format!("flush folder {} to disk", folder_of(&target).display()),
-                        error,
-                    )
-                })?;
+        Ok(())
+    }
+
+    fn give_name(&mut self) -> io::Result<()> {
+        if self.temporary.is_none() {
+            if !self.replace {
+                return self.folder.link_nameless(&self.file, &self.name);
+            }
+            // A link cannot replace a name, so the file takes a temporary one first.
+            let temporary = temporary_name();
+            self.folder.link_nameless(&self.file, &temporary)?;
+            self.temporary = Some(temporary);
         }
+        let temporary = self.temporary.as_deref().unwrap_or_default();
+        match self.replace {
+            true => self.folder.rename(temporary, &self.name)?,
+            false => self.folder.rename_new(temporary, &self.name)?,
+        }
+        self.temporary = None;
         Ok(())
     }
 }
 
-impl Scratch {
-    fn create(folder: &Path) -> io::Result<Self> {
-        // A nameless file gets its name through /proc, which a bare chroot does not have.
-        if Path::new("/proc/self/fd").is_dir() {
-            let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-            if let Ok(file) = rustix::fs::open(folder, flags, Mode::from_raw_mode(0o666)) {
-                return Ok(Self::Nameless(File::from(file)));
-            }
-        }
-        named_builder().tempfile_in(folder).map(Self::Named)
-    }
-
-    fn publish(self, target: &Path, replace: bool) -> io::Result<()> {
-        match self {
-            Self::Nameless(file) if replace => {
-                // A link cannot replace a name, so the file takes a temporary one first.
-                named_builder()
-                    .make_in(folder_of(target), |path| link(&file, path))?
-                    .persist(target)
-                    .map(drop)
-                    .map_err(|error| error.error)
-            }
-            Self::Nameless(file) => link(&file, target),
-            Self::Named(named) if replace => {
-                named.persist(target).map(drop).map_err(|error| error.error)
-            }
-            Self::Named(named) => named
-                .persist_noclobber(target)
-                .map(drop)
-                .map_err(|error| error.error),
+impl Drop for OutputFile {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // What resists is found by the next run here.
+            let _ = self.folder.remove_file(temporary);
         }
     }
 }
 
-fn link(file: &File, path: &Path) -> io::Result<()> {
-    let open_file = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::linkat(CWD, open_file, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+/// Whether a file without a name can be given one in this folder: it takes a filesystem that can, and `/proc`.
+fn can_link(folder: &Directory) -> bool {
+    let name = temporary_name();
+    let linked = folder
+        .create_nameless()
+        .and_then(|probe| folder.link_nameless(&probe, &name));
+    linked.is_ok() && folder.remove_file(&name).is_ok()
+}
+
+fn create_named(folder: &Directory) -> io::Result<(File, OsString)> {
+    loop {
+        let name = temporary_name();
+        match folder.create_file_public(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return Ok((made?, name)),
+        }
+    }
+}
+
+fn temporary_name() -> OsString {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let (prefix, suffix) = TEMPORARY;
+    format!("{prefix}{}-{count}{suffix}", std::process::id()).into()
+}
+
+/// Removes temporary files that nobody holds a lock on, and that are not just being made.
+fn remove_leftovers(folder: &Directory) -> io::Result<()> {
+    for name in folder.names_like(TEMPORARY.0, TEMPORARY.1)? {
+        let is_old = |file: &File| {
+            let age = file.metadata().and_then(|metadata| metadata.modified());
+            age.is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= SETTLED))
+        };
+        let dead = folder
+            .open_file(&name)
+            .is_ok_and(|file| is_old(&file) && file.try_lock().is_ok());
+        if dead {
+            let _ = folder.remove_file(&name);
+        }
+    }
     Ok(())
 }
 
-fn named_builder<'a>() -> tempfile::Builder<'a, 'static> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut builder = tempfile::Builder::new();
-    // The umask takes its part away, as with any new file.
-    builder
-        .prefix(".banger-")
-        .suffix(".tmp")
-        .permissions(fs::Permissions::from_mode(0o666));
-    builder
-}
+/// Seconds after which whoever made a temporary file has taken its lock, too.
+const SETTLED: u64 = 10;
 
 fn folder_of(target: &Path) -> &Path {
     match target.parent() {
@@ -171,9 +190,9 @@ fn folder_of(target: &Path) -> &Path {
     }
 }
 
-fn refuse_existing(target: &Path, replace: bool) -> Result<(), Error> {
-    match fs::symlink_metadata(target) {
-        Ok(found) if !found.is_file() => {
+fn refuse_existing(folder: &Directory, target: &Path, replace: bool) -> Result<(), Error> {
+    match folder.facts(target.file_name().unwrap_or(OsStr::new("."))) {
+        Ok(found) if found.kind != FileKind::File => {
             let message = format!(
                 "output {} exists and is not a regular file",
                 target.display()
@@ -197,7 +216,9 @@ fn exists(target: &Path) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
 
@@ -215,7 +236,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("out");
         let output = OutputFile::create(&target, false).unwrap();
-        output.file().write_all(b"new").unwrap();
+        (&output.file).write_all(b"new").unwrap();
         assert!(!target.exists());
         output.publish(true).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
@@ -237,7 +258,7 @@ mod tests {
         let refused = OutputFile::create(&target, false).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Exists);
         let output = OutputFile::create(&target, true).unwrap();
-        output.file().write_all(b"new").unwrap();
+        (&output.file).write_all(b"new").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"old");
         output.publish(false).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
@@ -256,15 +277,36 @@ mod tests {
     }
 
     #[test]
-    fn a_named_scratch_file_serves_as_well() {
+    fn a_temporary_name_serves_as_well() {
         let folder = tempfile::tempdir().unwrap();
         for replace in [false, true] {
             let target = folder.path().join(format!("out-{replace}"));
-            let named = named_builder().tempfile_in(folder.path()).unwrap();
-            Scratch::Named(named).publish(&target, replace).unwrap();
+            let mut output = OutputFile::create(&target, replace).unwrap();
+            let (file, name) = create_named(&output.folder).unwrap();
+            (output.file, output.temporary) = (file, Some(name));
+            output.publish(true).unwrap();
             assert!(target.is_file());
         }
         assert_eq!(names(folder.path()), ["out-false", "out-true"]);
+    }
+
+    #[test]
+    fn what_a_killed_run_has_left_goes_and_what_a_living_one_makes_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let long_ago = SystemTime::now() - Duration::from_secs(60);
+        let make = |name: &str| {
+            let file = fs::File::create(folder.path().join(name)).unwrap();
+            file.set_modified(long_ago).unwrap();
+            file
+        };
+        drop(make(".banger-1-1.tmp"));
+        drop(make("banger.tmp"));
+        let living = make(".banger-1-2.tmp");
+        living.lock().unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join(".banger-1-3.tmp")).unwrap();
+        drop(OutputFile::create(&folder.path().join("out"), false).unwrap());
+        let kept = [".banger-1-2.tmp", ".banger-1-3.tmp", "banger.tmp"];
+        assert_eq!(names(folder.path()), kept);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may")]
 
 mod storekit;
+#[allow(dead_code, reason = "each test binary uses its own part")]
+mod support;
 
 use std::fs;
 use std::path::Path;
@@ -20,13 +22,7 @@ struct Btrfs {
 impl Btrfs {
     /// None where it cannot be had: it takes root, `mkfs.btrfs`, and a kernel with btrfs.
     fn new() -> Option<Self> {
-        let is_root = rustix::process::geteuid().is_root();
-        assert!(
-            is_root || std::env::var_os("CI").is_none(),
-            "not root, and CI is set"
-        );
-        if !is_root || !has_tool("mkfs.btrfs") {
-            println!("skipped: it takes root to mount a filesystem");
+        if !(support::root() && has_tool("mkfs.btrfs")) {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

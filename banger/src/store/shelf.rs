@@ -28,6 +28,10 @@ const LOCK: &str = ".lock";
 /// In a staging directory: the name that it will publish under. Gone once it has.
 const RESERVATION: &str = ".name";
 
+/// In a staging directory that is about to take the place of a published one, where the filesystem cannot swap
+/// them in one step: a sweep goes on from here.
+const SUCCESSOR: &str = ".successor";
+
 /// A directory of published directories.
 #[derive(Clone, Debug)]
 pub(crate) struct Shelf {
@@ -192,12 +196,46 @@ impl ShelfLock {
         staging.settle()?;
         // The guard must now hold what was published: it is what is to be removed.
         let (directory, held) = self.hold(entry)?.ok_or_else(|| in_use(entry))?;
-        self.root
-            .exchange(&staging.name, entry)
-            .map_err(|error| failed_in("publish", &self.root, entry, error))?;
+        match self.root.exchange(&staging.name, entry) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                staging.name = self.exchange_in_steps(&staging.name, entry)?;
+            }
+            exchanged => {
+                exchanged.map_err(|error| failed_in("publish", &self.root, entry, error))?;
+            }
+        }
         (staging.directory, staging.held) = (directory, Some(held));
         self.sync()?;
         Ok(self.root.path_of(entry))
+    }
+
+    /// As [`exchange`](Self::exchange), for filesystems that cannot. Whoever reads in between misses the entry; after
+    /// a crash the next sweep goes on. Returns the name that what was there has got.
+    fn exchange_in_steps(&self, staging: &str, entry: &str) -> Result<String, Error> {
+        let failed = |error| failed_in("publish", &self.root, entry, error);
+        let aside = staging_name(&format!("{entry}.old"));
+        let successor = self.root.directory(staging).map_err(failed)?;
+        write_new(&successor, SUCCESSOR, b"")?;
+        successor.sync().map_err(failed)?;
+        self.root.rename_new(entry, &aside).map_err(failed)?;
+        self.sync()?;
+        if let Err(error) = self.root.rename_new(staging, entry) {
+            let _ = self.root.rename_new(&aside, entry);
+            return Err(failed(error));
+        }
+        successor.remove_file(SUCCESSOR).map_err(failed)?;
+        Ok(aside)
+    }
+
+    /// Finishes an exchange in steps that a killed run has begun; false where there is nothing to finish.
+    fn finish_exchange(&self, name: &str, directory: &Directory) -> bool {
+        let entry = name.strip_suffix(STAGING_SUFFIX).unwrap_or_default();
+        let is_begun = directory.contains(SUCCESSOR).unwrap_or(false)
+            && !self.root.contains(entry).unwrap_or(true);
+        is_begun
+            && self.root.rename_new(name, entry).is_ok()
+            && directory.remove_file(SUCCESSOR).is_ok()
+            && self.root.sync().is_ok()
     }
 
     /// Takes a published directory out of sight, to be removed when the result is. What is no directory is not
@@ -236,6 +274,9 @@ impl ShelfLock {
             let held = match self.kind(&name)? {
                 None => continue,
                 Some(FileKind::Directory) => match self.hold(&name) {
+                    Ok(Some((directory, _held))) if self.finish_exchange(&name, &directory) => {
+                        continue;
+                    }
                     Ok(Some(held)) => Some(held),
                     Ok(None) => {
                         scan.reserved.extend(self.reservation(&name));
@@ -423,6 +464,38 @@ mod tests {
             names(&shelf.open().unwrap().unwrap()).unwrap(),
             [".lock", "x"]
         );
+    }
+
+    #[test]
+    fn an_exchange_in_steps_is_finished_after_a_crash() {
+        let (folder, shelf) = shelf();
+        let path = folder.path().join("deep/shelf");
+        let lock = shelf.lock().unwrap();
+        for name in ["x", "y"] {
+            let staging = lock.stage(name, None).unwrap();
+            fs::write(staging.directory().path().join("old"), b"").unwrap();
+            lock.publish(staging, name).unwrap();
+        }
+        let second = lock.stage("x", None).unwrap();
+        fs::write(path.join("x.staging/new"), b"").unwrap();
+        let aside = lock.exchange_in_steps("x.staging", "x").unwrap();
+        assert!(path.join("x/new").exists() && path.join(&aside).join("old").exists());
+        drop(second);
+        // Killed before the new one got the name, and before the old one lost it.
+        fs::create_dir(path.join("y.staging")).unwrap();
+        fs::write(path.join("y.staging").join(SUCCESSOR), b"").unwrap();
+        drop(lock);
+        shelf.sweep().unwrap();
+        assert_eq!(shelf.published().unwrap(), ["x", "y"]);
+        assert!(path.join("y/old").exists());
+        fs::rename(path.join("y"), path.join("y.old.staging")).unwrap();
+        fs::create_dir(path.join("y.staging")).unwrap();
+        fs::write(path.join("y.staging").join(SUCCESSOR), b"").unwrap();
+        fs::write(path.join("y.staging/new"), b"").unwrap();
+        shelf.sweep().unwrap();
+        let all = names(&shelf.open().unwrap().unwrap()).unwrap();
+        assert_eq!(all, [".lock", "x", "y"]);
+        assert!(path.join("y/new").exists() && !path.join("y").join(SUCCESSOR).exists());
     }
 
     #[test]

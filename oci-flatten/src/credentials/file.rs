@@ -73,11 +73,20 @@ struct RawEntry {
 }
 
 impl AuthFile {
-    /// Reads `path`; `None` when it is not there, unless it `must_exist`.
-    pub(super) fn read(path: &Path, format: Format, must_exist: bool) -> Result<Option<Self>> {
+    /// Reads `path`; says why there is nothing when it is not there or another user's, unless it was `named`: a
+    /// place that is only looked into by default may be closed to us.
+    pub(super) fn read(
+        path: &Path,
+        format: Format,
+        named: bool,
+    ) -> Result<Result<Self, &'static str>> {
         let bytes = match small_file::read(path, SIZE_LIMIT) {
             Ok(bytes) => bytes,
-            Err(error) if !must_exist && is_absent(&error) => return Ok(None),
+            Err(error) if !named && is_absent(&error) => return Ok(Err("not there")),
+            Err(error) if !named && error.kind() == io::ErrorKind::PermissionDenied => {
+                tracing::debug!(path = %path.display(), "credential file may not be read, and is passed over");
+                return Ok(Err("may not be read"));
+            }
             Err(error) => {
                 return Err(Error::io(
                     format!("read credentials from {}", path.display()),
@@ -108,7 +117,7 @@ impl AuthFile {
                 format!("not a credential file (line {line}, column {column})"),
             )
         })?;
-        Ok(Some(Self { contents, format }))
+        Ok(Ok(Self { contents, format }))
     }
 
     /// The helper configured for `domain` alone.

@@ -135,7 +135,7 @@ pub struct Lookup {
 pub struct Tried {
     /// The file.
     pub path: PathBuf,
-    /// What it held: `not there`, `no entry for ghcr.io`, `entry for ghcr.io/org`.
+    /// What it held: `not there`, `may not be read`, `no entry for ghcr.io`, `entry for ghcr.io/org`.
     pub outcome: String,
 }
 
@@ -155,13 +155,14 @@ pub async fn find(places: &CredentialPlaces, domain: &str, path: &str) -> Result
     let mut tried = Vec::new();
     let name = format!("{domain}/{path}");
     for (path, format) in places.files() {
-        let explicit = places.auth_file.is_some();
-        let Some(file) = AuthFile::read(&path, format, explicit)? else {
-            tried.push(Tried {
-                path,
-                outcome: "not there".to_owned(),
-            });
-            continue;
+        let named = places.auth_file.is_some();
+        let file = match AuthFile::read(&path, format, named)? {
+            Ok(file) => file,
+            Err(outcome) => {
+                let outcome = outcome.to_owned();
+                tried.push(Tried { path, outcome });
+                continue;
+            }
         };
         let located = |error: Error| error.context(path.display());
         let (credential, outcome) = search(places, &file, domain, &name)

@@ -189,6 +189,20 @@ impl Directory {
         Ok(entries)
     }
 
+    /// The names in the directory that begin and end so, in no order. Nothing is looked at but the names.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be read.
+    pub fn names_like(&self, prefix: &str, suffix: &str) -> io::Result<Vec<OsString>> {
+        let mut names = self.names(usize::MAX)?;
+        names.retain(|name| {
+            let bytes = name.as_bytes();
+            bytes.starts_with(prefix.as_bytes()) && bytes.ends_with(suffix.as_bytes())
+        });
+        Ok(names)
+    }
+
     /// At most so many names of the directory, in the filesystem's order.
     pub(super) fn names(&self, limit: usize) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();

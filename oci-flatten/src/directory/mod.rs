@@ -14,6 +14,7 @@
 )]
 
 mod entry;
+mod nameless;
 mod remove;
 mod rename;
 
@@ -33,6 +34,8 @@ pub use entry::{Entry, FileFacts, FileKind};
 
 /// Mode of new files: what the cache and the store hold can be private.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
+/// Mode of files that everyone may read; the umask takes its part away.
+const PUBLIC_FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 /// Mode of new directories, for the same reason.
 const DIRECTORY_MODE: u32 = 0o700;
 
@@ -208,6 +211,15 @@ impl Directory {
         self.create_file_with(name.as_ref(), FILE_MODE)
     }
 
+    /// As [`create_file`](Self::create_file), for a file that everyone may read.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_file`](Self::create_file).
+    pub fn create_file_public(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+        self.create_file_with(name.as_ref(), PUBLIC_FILE_MODE)
+    }
+
     fn create_file_with(&self, name: &OsStr, mode: Mode) -> io::Result<File> {
         let name = component(name)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
@@ -276,8 +288,7 @@ impl Directory {
     ///
     /// As [`replace`](Self::replace).
     pub fn replace_public(&self, name: impl AsRef<OsStr>, bytes: &[u8]) -> io::Result<()> {
-        // The umask takes its part away.
-        self.replace_with(name.as_ref(), bytes, Mode::from_raw_mode(0o666))
+        self.replace_with(name.as_ref(), bytes, PUBLIC_FILE_MODE)
     }
 
     fn replace_with(&self, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::io;
 use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::{Directory, component};
+use super::{Directory, FileKind, component};
 
 impl Directory {
     /// Gives an entry another name, in place of whatever had it.
@@ -35,14 +35,35 @@ impl Directory {
 
     /// Gives an entry a name that nothing has.
     ///
+    /// Where the filesystem has no flags for renames (NFS, exFAT), a file is linked under its new name, or takes
+    /// the place of an empty file that was made for it. A directory is renamed after a look: at worst it
+    /// takes the place of an empty directory that another program makes at that moment.
+    ///
     /// # Errors
     ///
     /// [`io::ErrorKind::AlreadyExists`] when something has it.
     pub fn rename_new(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> io::Result<()> {
         let (from, to) = (component(from.as_ref())?, component(to.as_ref())?);
         let flags = RenameFlags::NOREPLACE;
-        rustix::fs::renameat_with(&*self.file, from, &*self.file, to, flags)?;
-        Ok(())
+        match rustix::fs::renameat_with(&*self.file, from, &*self.file, to, flags) {
+            Err(error) if is_unsupported(error) => {}
+            done => return Ok(done?),
+        }
+        if self.facts(from)?.kind == FileKind::Directory {
+            return match self.contains(to)? {
+                true => Err(io::ErrorKind::AlreadyExists.into()),
+                false => self.rename(from, to),
+            };
+        }
+        match rustix::fs::linkat(&*self.file, from, &*self.file, to, AtFlags::empty()) {
+            Ok(()) => return self.remove_file(from),
+            Err(Errno::EXIST) => return Err(Errno::EXIST.into()),
+            // No hard links either.
+            Err(_) => drop(self.create_file(to)?),
+        }
+        self.rename(from, to).inspect_err(|_| {
+            let _ = self.remove_file(to);
+        })
     }
 
     /// Has two entries swap their names, in one step.
@@ -54,9 +75,7 @@ impl Directory {
         let (one, other) = (component(one.as_ref())?, component(other.as_ref())?);
         let flags = RenameFlags::EXCHANGE;
         match rustix::fs::renameat_with(&*self.file, one, &*self.file, other, flags) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                Err(io::ErrorKind::Unsupported.into())
-            }
+            Err(error) if is_unsupported(error) => Err(io::ErrorKind::Unsupported.into()),
             done => Ok(done?),
         }
     }
@@ -82,4 +101,9 @@ impl Directory {
             flags,
         )?)
     }
+}
+
+/// Whether the filesystem, or the kernel, does not know the flags of renameat2(2).
+fn is_unsupported(error: Errno) -> bool {
+    matches!(error, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
 }

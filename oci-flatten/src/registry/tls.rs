@@ -48,6 +48,11 @@ impl HostCertificates {
                 {
                     continue;
                 }
+                // These folders are only looked into by default.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    tracing::debug!(folder = %directory.display(), "certificates may not be read, and are passed over");
+                    continue;
+                }
                 Err(error) => {
                     return Err(Error::io(format!("read {}", directory.display()), error));
                 }
