@@ -9,7 +9,7 @@ use nowhere::{Nowhere, resident_bytes};
 use oci_flatten::apply::LayerApplier;
 use oci_flatten::entry::Timestamp;
 use oci_flatten::limits::Limits;
-use oci_flatten::rootfs::Rootfs;
+use oci_flatten::rootfs::{OwnedKind, Rootfs};
 use oci_flatten::testkit::{Entry, Layer};
 
 #[test]
@@ -36,5 +36,28 @@ fn an_entry_takes_less_than_200_bytes() {
     assert!(
         taken < 2 * counted,
         "{taken} bytes taken for each, {counted} counted"
+    );
+    memory_comes_back_while_a_tree_is_taken_apart(rootfs, count, taken * count);
+}
+
+/// Here, since it counts the same process' memory.
+fn memory_comes_back_while_a_tree_is_taken_apart<C>(rootfs: Rootfs<C>, count: u64, taken: u64) {
+    let whole = resident_bytes();
+    let (root, mut tree) = rootfs.drain();
+    let mut pending = vec![root.kind];
+    let mut left = count / 2;
+    while let Some(kind) = pending.pop().filter(|_| left > 0) {
+        if let OwnedKind::Directory(entries) = kind {
+            for child in tree.children(entries) {
+                let entry = tree.take(child).expect("nobody took it before");
+                pending.extend(entry.file.map(|file| file.kind));
+                left = left.saturating_sub(1);
+            }
+        }
+    }
+    let back = whole - resident_bytes();
+    assert!(
+        back > taken / 3,
+        "{back} bytes of {taken} with half of the tree"
     );
 }

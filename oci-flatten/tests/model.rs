@@ -6,9 +6,9 @@ mod model {
 
 use model::naive::{Metadata, Model, Op};
 use oci_flatten::apply::LayerApplier;
-use oci_flatten::entry::Timestamp;
+use oci_flatten::entry::{Metadata as FileMetadata, Timestamp};
 use oci_flatten::limits::Limits;
-use oci_flatten::rootfs::{NodeKind, Rootfs};
+use oci_flatten::rootfs::{NodeId, NodeKind, OwnedKind, Rootfs};
 use oci_flatten::testkit::{IMPLIED_MTIME, Layer, MemorySink, list};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -74,7 +74,63 @@ fn ours(layers: &[Vec<Op>]) -> (usize, Vec<String>) {
             "contents in use after layer {index}"
         );
     }
-    (layers.len(), list(&rootfs, &sink))
+    let lines = list(&rootfs, &sink);
+    let walked = walked(&rootfs);
+    assert_eq!(drained(rootfs), walked, "what is taken is what was there");
+    (layers.len(), lines)
+}
+
+/// A name, its file's id, kind, metadata and number of names; kind and the rest with the first name only.
+type Seen = (Vec<u8>, NodeId, Option<(String, FileMetadata, u32)>);
+
+fn walked<C>(rootfs: &Rootfs<C>) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    let mut known = std::collections::BTreeSet::new();
+    let mut pending = vec![rootfs.root()];
+    while let Some(directory) = pending.pop() {
+        for child in rootfs.children(directory) {
+            let node = rootfs.node(child.node);
+            let kind = match node.kind {
+                NodeKind::Directory => {
+                    pending.push(child.node);
+                    "directory".to_owned()
+                }
+                NodeKind::File { size, content } => format!("{size} {}", content.is_some()),
+                NodeKind::Symlink(target) => target.escape_ascii().to_string(),
+                other => panic!("{:?}", std::mem::discriminant(&other)),
+            };
+            let file = (kind, node.metadata.clone(), node.links);
+            let first = known.insert(child.node).then_some(file);
+            seen.push((rootfs.name(child).to_vec(), child.node, first));
+        }
+    }
+    seen
+}
+
+fn drained<C>(rootfs: Rootfs<C>) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    let (root, mut rootfs) = rootfs.drain();
+    let mut pending = vec![root.kind];
+    while let Some(OwnedKind::Directory(entries)) = pending.pop() {
+        for child in rootfs.children(entries) {
+            let entry = rootfs.take(child).expect("nobody took it before");
+            assert!(rootfs.take(child).is_none(), "taken twice");
+            let file = entry.file.map(|file| {
+                let kind = match file.kind {
+                    OwnedKind::Directory(_) => {
+                        pending.push(file.kind);
+                        "directory".to_owned()
+                    }
+                    OwnedKind::File { size, content } => format!("{size} {}", content.is_some()),
+                    OwnedKind::Symlink(target) => target.escape_ascii().to_string(),
+                    other => panic!("{:?}", std::mem::discriminant(&other)),
+                };
+                (kind, file.metadata, file.links)
+            });
+            seen.push((entry.name, child.node, file));
+        }
+    }
+    seen
 }
 
 fn files<C>(rootfs: &Rootfs<C>) -> usize {

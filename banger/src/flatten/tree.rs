@@ -6,7 +6,7 @@ use ext4_writer::{
     Content, FileKind, FileTree, Metadata, Timestamp, TreeError, XattrError, Xattrs,
 };
 use oci_flatten::entry;
-use oci_flatten::rootfs::{NodeId, NodeKind, Rootfs};
+use oci_flatten::rootfs::{NodeId, OwnedEntry, OwnedKind, Rootfs};
 
 /// Why a merged tree does not fit ext4.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +32,10 @@ pub(super) struct LeaveOut {
 
 /// Moves the tree over, directory by directory, but for what is to be left out; hard links stay names of one file. Says also what
 /// was left out.
+///
+/// The merged tree shrinks while the other grows, so that both together take little more than either.
 pub(super) fn ext4_tree(
-    mut rootfs: Rootfs<Content>,
+    rootfs: Rootfs<Content>,
     leave_out: LeaveOut,
 ) -> Result<(FileTree<Content>, LeaveOut), ConvertError> {
     let mut left_out = LeaveOut::default();
@@ -42,59 +44,85 @@ pub(super) fn ext4_tree(
         left_out.selinux |= without_selinux;
         Ok(metadata)
     };
-    let root = rootfs.root();
-    let metadata_of_root = metadata(rootfs.node(root).metadata);
-    let metadata_of_root = metadata_of_root.map_err(|source| ConvertError::Xattr {
+    let (root, mut rootfs) = rootfs.drain();
+    let metadata_of_root = metadata(&root.metadata).map_err(|source| ConvertError::Xattr {
         path: "/".into(),
         source,
     })?;
     let mut tree = FileTree::new(metadata_of_root)?;
     let mut linked: HashMap<NodeId, ext4_writer::NodeId> = HashMap::new();
-    let mut directories = vec![(root, tree.root())];
+    let mut directories = vec![(root.kind, tree.root())];
     let mut without_devices = false;
     while let Some((directory, parent)) = directories.pop() {
-        for child in rootfs.children(directory) {
-            let id = child.node;
-            if let Some(&known) = linked.get(&id) {
-                tree.link(parent, rootfs.name(child), known)?;
+        let OwnedKind::Directory(entries) = directory else {
+            continue;
+        };
+        for child in rootfs.children(entries) {
+            let Some(OwnedEntry { name, file, .. }) = rootfs.take(child) else {
+                continue;
+            };
+            let Some(file) = file else {
+                // Devices that are not wanted are not under any of their names.
+                if let Some(&known) = linked.get(&child.node) {
+                    tree.link(parent, &name, known)?;
+                }
+                continue;
+            };
+            if leave_out.devices && is_device(&file.kind) {
+                without_devices = true;
                 continue;
             }
-            let content = rootfs.take_content(id).unwrap_or_default();
-            let node = rootfs.node(id);
-            let kind = match node.kind {
-                NodeKind::File { .. } => FileKind::File(content),
-                NodeKind::Directory => FileKind::Directory,
-                NodeKind::Symlink(target) => FileKind::Symlink(target.into()),
-                NodeKind::CharDevice(_) | NodeKind::BlockDevice(_) if leave_out.devices => {
-                    without_devices = true;
-                    continue;
-                }
-                NodeKind::CharDevice(number) => FileKind::CharacterDevice {
-                    major: number.major(),
-                    minor: number.minor(),
-                },
-                NodeKind::BlockDevice(number) => FileKind::BlockDevice {
-                    major: number.major(),
-                    minor: number.minor(),
-                },
-                NodeKind::Fifo => FileKind::Fifo,
-            };
-            let is_directory = matches!(kind, FileKind::Directory);
-            let shared = node.links > 1;
-            let metadata = metadata(node.metadata).map_err(|source| ConvertError::Xattr {
-                path: rootfs.path(child).escape_ascii().to_string(),
+            let metadata = metadata(&file.metadata).map_err(|source| ConvertError::Xattr {
+                path: path_of(&tree, parent, &name),
                 source,
             })?;
-            let added = tree.insert(parent, rootfs.name(child), kind, metadata)?;
-            if is_directory {
-                directories.push((id, added));
-            } else if shared {
-                linked.insert(id, added);
+            let (kind, directory) = ext4_kind(file.kind);
+            let added = tree.insert(parent, &name, kind, metadata)?;
+            if let Some(directory) = directory {
+                directories.push((directory, added));
+            } else if file.links > 1 {
+                linked.insert(child.node, added);
             }
         }
     }
     left_out.devices = without_devices;
     Ok((tree, left_out))
+}
+
+/// A name's path from the root of the image, escaped.
+fn path_of<C>(tree: &FileTree<C>, directory: ext4_writer::NodeId, name: &[u8]) -> String {
+    let mut parts = vec![name.escape_ascii().to_string()];
+    let mut at = directory;
+    while let Some(above) = tree.parent(at) {
+        let here = tree.children(above).find(|child| child.node == at);
+        parts.extend(here.map(|child| child.name.escape_ascii().to_string()));
+        at = above;
+    }
+    parts.reverse();
+    parts.join("/")
+}
+
+fn is_device<C>(kind: &OwnedKind<C>) -> bool {
+    matches!(kind, OwnedKind::CharDevice(_) | OwnedKind::BlockDevice(_))
+}
+
+/// The same kind of file; a directory itself comes back, to be looked into.
+fn ext4_kind(kind: OwnedKind<Content>) -> (FileKind<Content>, Option<OwnedKind<Content>>) {
+    let kind = match kind {
+        OwnedKind::Directory(_) => return (FileKind::Directory, Some(kind)),
+        OwnedKind::File { content, .. } => FileKind::File(content.unwrap_or_default()),
+        OwnedKind::Symlink(target) => FileKind::Symlink(target),
+        OwnedKind::CharDevice(number) => FileKind::CharacterDevice {
+            major: number.major(),
+            minor: number.minor(),
+        },
+        OwnedKind::BlockDevice(number) => FileKind::BlockDevice {
+            major: number.major(),
+            minor: number.minor(),
+        },
+        OwnedKind::Fifo => FileKind::Fifo,
+    };
+    (kind, None)
 }
 
 /// Also says whether an SELinux label was left out.

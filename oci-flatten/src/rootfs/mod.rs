@@ -2,7 +2,8 @@
 //!
 //! Layers are applied bottom-up by a [`LayerApplier`](crate::apply::LayerApplier). Each entry remembers the layer
 //! that wrote it or something below it; whiteouts and opaque markers hide what *lower* layers left, so their place
-//! within a layer does not matter (OCI image specification, `layer.md`). A finished tree is read by walking:
+//! within a layer does not matter (OCI image specification, `layer.md`). A finished tree is read by walking, or taken apart
+//! by [`Rootfs::drain`] while something else is built from it:
 //!
 //! ```
 //! use oci_flatten::rootfs::{NodeKind, Rootfs};
@@ -21,6 +22,7 @@
 //! # assert_eq!(count_directories(&Rootfs::<()>::new(&Limits::default(), Timestamp::default())), 1);
 //! ```
 
+mod drain;
 mod error;
 mod inode;
 mod layer;
@@ -33,6 +35,7 @@ use crate::entry::{DeviceNumber, Metadata, Timestamp};
 use crate::limits::{LimitExceeded, Limits};
 use crate::path::EntryPath;
 
+pub use drain::{DirectoryEntries, Drain, OwnedEntry, OwnedKind, OwnedNode};
 pub use error::MergeError;
 pub use inode::NodeId;
 pub(crate) use layer::Hidden;
@@ -113,6 +116,8 @@ pub enum NodeKind<'a, C> {
 }
 
 impl<C> Rootfs<C> {
+    const ROOT: NodeId = Tree::<C>::ROOT;
+
     /// An empty tree: a root directory, `0755 root:root`.
     ///
     /// `implied_mtime` is given to the root and to directories that no layer describes. Take it from the image,
@@ -133,7 +138,7 @@ impl<C> Rootfs<C> {
 
     /// The root directory.
     pub fn root(&self) -> NodeId {
-        Tree::<C>::ROOT
+        Self::ROOT
     }
 
     /// A file of the tree.

@@ -2,8 +2,8 @@
 
 /// Names start at multiples of this, so that a word of 32 bits reaches 32 GiB.
 const UNIT: usize = 8;
-/// Units of one chunk; chunks never move.
-const CHUNK_UNITS: usize = 8192;
+/// Units of one chunk, 32 MiB, of which the system gives only what is used, and takes all back; chunks never move.
+const CHUNK_UNITS: usize = 4 << 20;
 /// A name of 255 bytes takes so many units.
 const MAX_UNITS: usize = 256 / UNIT;
 
@@ -12,6 +12,13 @@ const MAX_UNITS: usize = 256 / UNIT;
 pub(super) struct Name {
     unit: u32,
     length: u8,
+}
+
+impl Name {
+    /// Which chunk the name is in.
+    pub(super) fn chunk(self) -> usize {
+        place(self).0
+    }
 }
 
 /// All names of a tree; room of removed names is used again.
@@ -66,6 +73,16 @@ impl Names {
     fn bytes_mut(&mut self, name: Name) -> &mut [u8] {
         let (chunk, start) = place(name);
         &mut self.chunks[chunk][start..start + usize::from(name.length)]
+    }
+
+    /// How many chunks there are.
+    pub(super) fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Frees a chunk of whose names none will be asked for any more.
+    pub(super) fn forget_chunk(&mut self, chunk: usize) {
+        self.chunks[chunk] = Box::default();
     }
 
     /// Memory of the names in use.

@@ -20,13 +20,22 @@ pub(super) struct Touch {
 }
 
 #[derive(Debug)]
-struct Dentry {
+pub(super) struct Dentry {
     parent: NodeId,
-    node: NodeId,
-    next: DentryId,
+    pub(super) node: NodeId,
+    pub(super) next: DentryId,
     previous: DentryId,
-    name: Name,
+    pub(super) name: Name,
     touch: Touch,
+}
+
+/// What a tree is made of, but for the table that finds entries.
+pub(super) struct Parts<C> {
+    pub(super) inodes: Vec<Inode<C>>,
+    pub(super) free_inodes: Vec<NodeId>,
+    pub(super) dentries: Vec<Dentry>,
+    pub(super) free_dentries: Vec<DentryId>,
+    pub(super) names: Names,
 }
 
 #[derive(Debug)]
@@ -73,6 +82,18 @@ impl<C> Tree<C> {
             heap_bytes: 0,
             live: 0,
             released: Vec::new(),
+        }
+    }
+
+    /// Takes the tree apart.
+    pub(super) fn into_parts(mut self) -> Parts<C> {
+        self.reuse_directories();
+        Parts {
+            inodes: self.inodes,
+            free_inodes: self.free_inodes,
+            dentries: self.dentries,
+            free_dentries: self.free_dentries,
+            names: self.names,
         }
     }
 
