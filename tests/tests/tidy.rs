@@ -1,4 +1,7 @@
-//! Budgets of the source: files of about 400 lines without their tests, and no unfinished marks.
+//! Budgets of the source: files of about 400 lines without their tests, no unfinished marks, no circles.
+
+#[path = "tidy/circles.rs"]
+mod circles;
 
 use std::fs;
 use std::path::{Path, PathBuf};
