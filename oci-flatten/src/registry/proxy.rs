@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(proxy("", "https://r.example"), secure);
         let plain = Some("http://proxy.example:3128".to_owned());
         assert_eq!(proxy("", "http://r.example"), plain, "without the password");
-        for wrong in ["ftp://proxy", "http://", "http://[", "https//proxy:x"] {
+        for wrong in ["ftp://proxy", "http://", "http://[", "proxy:port"] {
             let error = ProxyRules::new(&Proxies {
                 http: Some(wrong.to_owned()),
                 ..Proxies::default()
