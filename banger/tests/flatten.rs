@@ -6,6 +6,7 @@
     reason = "a test may fail and say so"
 )]
 
+#[allow(dead_code, reason = "each test binary uses its own part")]
 mod support;
 
 use std::fs;

@@ -1,15 +1,14 @@
 //! Where operations run: in this process, or in the daemon.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use banger::daemon::Client;
-use banger::operation::{Context, Operation, Pace, Watch};
+use banger::operation::{Context, Operation, Pace};
 use banger::{Error, ErrorKind};
-use oci_flatten::flatten::CancellationToken;
 
+use super::progress::Display;
 use super::source::{here, spool_dir};
-use super::{Global, interrupt, progress};
+use super::{Global, interrupt};
 
 /// Where operations run.
 pub(super) struct Backend {
@@ -41,22 +40,17 @@ impl Backend {
         global: &Global,
     ) -> Result<O::Reply, Error> {
         let Self { context, daemon } = self;
-        let watch = Watch {
-            progress: match O::PACE {
-                Pace::Fetch => progress::observer(global.progress, global.quiet),
-                Pace::Quick | Pace::Long => Arc::new(()),
-            },
-            cancellation: CancellationToken::new(),
+        let display = match O::PACE {
+            Pace::Fetch => Display::new(global.progress, global.quiet),
+            Pace::Quick | Pace::Long => Display::none(),
         };
-        let cancellation = watch.cancellation.clone();
         match daemon.filter(|_| operation.check_portable().is_ok()) {
-            Some(socket) => interrupt::run(&cancellation, async {
+            Some(socket) => interrupt::run(display, async |watch| {
                 let mut client = Client::connect(&socket).await?;
                 client.call(&operation, &watch).await
             }),
-            None if O::PACE == Pace::Quick => operation.run(&context, &watch),
-            None => interrupt::run(&cancellation, async {
-                interrupt::blocking(move || operation.run(&context, &watch)).await
+            None => interrupt::run(display, |watch| {
+                interrupt::blocking(move || operation.run(&context, &watch))
             }),
         }
     }

@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::SignalKind;
 
 use super::source::{here, spool_dir};
-use super::{Global, interrupt, report};
+use super::{Global, interrupt, report, screen};
 
 /// Serve the image, kernel and cache commands over a socket
 ///
@@ -91,9 +91,9 @@ impl Log {
             while let Ok(line) = waiting.recv() {
                 match counted.swap(0, Ordering::Relaxed) {
                     0 => {}
-                    count => report::to_stderr(&format!("{count} lines of the log are lost\n")),
+                    count => screen::write(&format!("{count} lines of the log are lost\n")),
                 }
-                report::to_stderr(&format!("{}\n", report::printable(&line)));
+                screen::write(&format!("{}\n", report::printable(&line)));
             }
         });
         Self {

@@ -10,13 +10,13 @@ use banger::flatten::{Options, Summary, open_and_flatten};
 use banger::output::OutputFile;
 use banger::progress::Forward;
 use banger::size::{format_count, format_size};
-use oci_flatten::flatten::CancellationToken;
 use oci_flatten::progress::Observer;
 use serde::Serialize;
 
 use super::filesystem::FilesystemArguments;
+use super::progress::Display;
 use super::source::SourceArguments;
-use super::{Format, Global, interrupt, progress, report};
+use super::{Format, Global, interrupt, report};
 
 /// Flatten an image into an ext4 filesystem image
 ///
@@ -50,10 +50,10 @@ impl Arguments {
             ..options
         };
         let sync = !self.no_fsync;
-        let observer: Arc<dyn Observer> =
-            Forward::to(progress::observer(global.progress, global.quiet));
-        let cancellation = CancellationToken::new();
-        let summary = interrupt::run(&cancellation, async {
+        let display = Display::new(global.progress, global.quiet);
+        let summary = interrupt::run(display, |watch| async move {
+            let observer: Arc<dyn Observer> = Forward::to(watch.progress);
+            let cancellation = watch.cancellation;
             let file = output.handle()?;
             let (_, summary) =
                 open_and_flatten(&name, &sources, &file, &options, &observer, &cancellation)

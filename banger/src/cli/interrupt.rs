@@ -1,34 +1,51 @@
-//! Signals: the work is told to stop, cleans up after itself, and the program ends with 130.
+//! Runs what may take a while: its progress is shown, and signals end it, with exit code 130.
 
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
+use banger::operation::Watch;
 use banger::{Error, ErrorKind};
 use oci_flatten::flatten::CancellationToken;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// How long the work may take to notice. It looks between buffers; only a read from a silent pipe or a
-/// flush to a slow disk outlasts this.
-const GRACE: Duration = Duration::from_secs(3);
+use super::progress::Display;
 
-/// Runs `work` to its end. SIGINT, SIGTERM and SIGHUP cancel it through `cancellation`, and a work that
-/// does not notice is dropped, which removes what it had half-made.
-pub(crate) fn run<T>(
-    cancellation: &CancellationToken,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+/// How long the work may take to notice that it is cancelled: it ends within two seconds of the signal.
+/// Only a system call that nothing can interrupt outlasts this.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// How often a display shows that time passes.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Runs `work` to its end. SIGINT, SIGTERM and SIGHUP cancel it, and a work that does not notice is
+/// dropped, which removes what it had half-made. The screen is free for the result by then.
+pub(crate) fn run<T, W>(display: Display, work: impl FnOnce(Watch) -> W) -> Result<T, Error>
+where
+    W: Future<Output = Result<T, Error>>,
+{
+    // One thread is enough for what waits, and what computes has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::io("start the runtime", error))?;
+    let cancellation = CancellationToken::new();
+    let watch = Watch {
+        progress: display.observer(),
+        cancellation: cancellation.clone(),
+    };
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        let mut work = pin!(work);
-        tokio::select! {
-            outcome = &mut work => return outcome,
-            () = signals.any() => {}
+        let mut work = pin!(work(watch));
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                outcome = &mut work => return outcome,
+                () = signals.any() => break,
+                _ = ticks.tick() => display.tick(),
+            }
         }
+        display.freeze();
         cancellation.cancel();
         match tokio::time::timeout(GRACE, work).await {
             // It was done before it noticed: what is published stays published.

@@ -11,6 +11,7 @@ mod interrupt;
 mod kernel;
 mod progress;
 mod report;
+mod screen;
 mod source;
 mod table;
 

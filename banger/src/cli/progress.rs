@@ -4,9 +4,9 @@ mod bars;
 mod lines;
 
 use std::io::IsTerminal;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use banger::progress::Observer;
+use banger::progress::{Observer, ProgressEvent};
 use clap::ValueEnum;
 
 /// How progress is shown.
@@ -22,13 +22,79 @@ pub(crate) enum Style {
     None,
 }
 
-/// The observer that shows progress in `style`.
-pub(crate) fn observer(style: Style, quiet: bool) -> Arc<dyn Observer> {
-    match style {
-        Style::None => Arc::new(()),
-        _ if quiet => Arc::new(()),
-        Style::Auto if std::io::stderr().is_terminal() => Arc::new(bars::Bars::new()),
-        Style::Auto | Style::Plain => Arc::new(lines::Plain::default()),
-        Style::Json => Arc::new(lines::Json::default()),
+/// What is shown while a command works. Once it is dropped, the bars are off the screen and nothing more
+/// is written, whoever still has the observer: what follows is the result.
+pub(crate) struct Display(Arc<Gate>);
+
+/// Lets events through until it is closed.
+struct Gate(Mutex<Option<Shown>>);
+
+enum Shown {
+    Bars(bars::Bars),
+    Plain(lines::Plain),
+    Json(lines::Json),
+}
+
+impl Display {
+    /// Shows progress in `style`.
+    pub(crate) fn new(style: Style, quiet: bool) -> Self {
+        let shown = match style {
+            Style::None => None,
+            _ if quiet => None,
+            Style::Auto if std::io::stderr().is_terminal() => Some(Shown::Bars(bars::Bars::new())),
+            Style::Auto | Style::Plain => Some(Shown::Plain(lines::Plain::default())),
+            Style::Json => Some(Shown::Json(lines::Json::default())),
+        };
+        Self(Arc::new(Gate(Mutex::new(shown))))
+    }
+
+    /// Shows nothing.
+    pub(crate) fn none() -> Self {
+        Self(Arc::new(Gate(Mutex::new(None))))
+    }
+
+    /// Takes the events to show.
+    pub(crate) fn observer(&self) -> Arc<dyn Observer> {
+        self.0.clone()
+    }
+
+    /// Shows that time passes. To be called a few times a second.
+    pub(crate) fn tick(&self) {
+        if let Some(Shown::Bars(bars)) = &*self.0.lock() {
+            bars.tick();
+        }
+    }
+
+    /// Shows no more, and leaves bars on the screen as they are: a terminal has written `^C` below them, so
+    /// that nobody can tell any more where they are.
+    pub(crate) fn freeze(&self) {
+        if let Some(Shown::Bars(bars)) = self.0.lock().take() {
+            bars.leave();
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        if let Some(Shown::Bars(bars)) = self.0.lock().take() {
+            bars.clear();
+        }
+    }
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, Option<Shown>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Gate {
+    fn observe(&self, event: ProgressEvent) {
+        match &mut *self.lock() {
+            Some(Shown::Bars(bars)) => bars.take(event),
+            Some(Shown::Plain(lines)) => lines.take(&event),
+            Some(Shown::Json(lines)) => lines.take(&event),
+            None => {}
+        }
     }
 }

@@ -10,7 +10,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::Format;
+use super::{Format, screen};
 
 /// Writes the result of a command to standard output. A reader that has gone away is no failure.
 pub(crate) fn result(text: &str) -> Result<(), Error> {
@@ -36,12 +36,12 @@ pub(crate) fn result_json(value: &impl Serialize) -> Result<(), Error> {
 
 /// Writes a warning to standard error.
 pub(crate) fn warning(text: &str) {
-    to_stderr(&format!("warning: {}\n", printable(text)));
+    screen::write(&format!("warning: {}\n", printable(text)));
 }
 
 /// Writes a failure, its causes and its hint to standard error.
 pub(crate) fn failure(error: &Error, format: Format) {
-    to_stderr(&match format {
+    screen::write(&match format {
         Format::Text => failure_text(error),
         Format::Json => failure_json(error),
     });
@@ -88,18 +88,13 @@ pub(crate) fn printable(text: &str) -> String {
 pub(crate) fn start_log() {
     let ours = ["banger", "oci_flatten", "ext4_writer"].map(|name| (name, LevelFilter::DEBUG));
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(|| screen::LogWriter)
         .with_timer(tracing_subscriber::fmt::time::uptime())
         .with_ansi(false);
     // There is one log a process, and this is the only place that starts it.
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(Targets::new().with_targets(ours)))
         .try_init();
-}
-
-/// Writes to standard error; there is nowhere to report a failure of that.
-pub(crate) fn to_stderr(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What the tests of the program share: the program itself, small images, outside tools.
 
+pub(crate) mod server;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

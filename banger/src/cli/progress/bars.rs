@@ -1,27 +1,27 @@
 //! Progress as bars: one for each layer, and a line with the totals.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use banger::progress::{LayerBlob, Observer, ProgressEvent};
+use banger::progress::{LayerBlob, ProgressEvent};
 use banger::size::format_count;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::report::printable;
+use crate::cli::screen;
 
 /// Layers that get a bar of their own; of images with more, the rest is in the total line.
 const MAX_BARS: usize = 20;
+
+/// Rows of the terminal that stay free of layers: the total, and some of what was there before.
+const FREE_ROWS: usize = 3;
+
+/// Rows of a terminal that does not tell.
+const USUAL_ROWS: u16 = 24;
 
 /// Bars on the terminal that standard error is.
 #[derive(Debug)]
 pub(super) struct Bars {
     screen: MultiProgress,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
     layers: Vec<ProgressBar>,
     /// The layers that a blob feeds: two may share one.
     layers_of: HashMap<String, Vec<usize>>,
@@ -36,49 +36,52 @@ struct State {
 
 impl Bars {
     pub(super) fn new() -> Self {
-        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        let total = screen.add(ProgressBar::new_spinner());
+        let multi = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+        let total = multi.add(ProgressBar::new_spinner());
         total.set_style(style(
-            "{elapsed:>5}  {binary_bytes:>11}  {binary_bytes_per_sec:>13}  {msg}",
+            "{elapsed:>5}  {binary_bytes:>11}  {binary_bytes_per_sec:>13}  {wide_msg}",
         ));
-        total.enable_steady_tick(Duration::from_millis(200));
-        let state = State {
+        screen::show(&multi);
+        Self {
+            screen: multi,
             layers: Vec::new(),
             layers_of: HashMap::new(),
             arriving: HashSet::new(),
             applied: HashMap::new(),
             flattening: None,
             total,
-        };
-        Self {
-            screen,
-            state: Mutex::new(state),
         }
     }
-}
 
-impl Observer for Bars {
-    fn observe(&self, event: ProgressEvent) {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(event, &self.screen);
+    /// Shows that time passes.
+    pub(super) fn tick(&self) {
+        self.total.tick();
     }
-}
 
-impl Drop for Bars {
-    fn drop(&mut self) {
-        // The summary or the error that follows says it all.
+    /// Takes the bars off the screen.
+    pub(super) fn clear(self) {
+        // The result or the error that follows says it all.
         let _ = self.screen.clear();
+        self.end();
     }
-}
 
-impl State {
-    fn take(&mut self, event: ProgressEvent, screen: &MultiProgress) {
+    /// Leaves the bars on the screen, and goes to the line below them.
+    pub(super) fn leave(self) {
+        self.end();
+        screen::write("\n");
+    }
+
+    fn end(&self) {
+        // Bars draw themselves once more when they are dropped.
+        self.screen.set_draw_target(ProgressDrawTarget::hidden());
+        screen::forget();
+    }
+
+    pub(super) fn take(&mut self, event: ProgressEvent) {
         match event {
             ProgressEvent::Resolved {
                 reference, layers, ..
-            } => self.resolve(&reference, layers, screen),
+            } => self.resolve(&reference, layers),
             ProgressEvent::Cached { digest } => self.say(&digest, "cached"),
             ProgressEvent::Downloading {
                 digest,
@@ -133,13 +136,14 @@ impl State {
         }
     }
 
-    fn resolve(&mut self, reference: &str, layers: Vec<LayerBlob>, screen: &MultiProgress) {
+    fn resolve(&mut self, reference: &str, layers: Vec<LayerBlob>) {
         self.total.set_message(printable(reference));
-        for (index, LayerBlob { digest, size }) in layers.into_iter().enumerate().take(MAX_BARS) {
-            let bar = screen.insert_before(&self.total, ProgressBar::new(size.unwrap_or(0)));
+        let most = MAX_BARS.min(rows().saturating_sub(FREE_ROWS));
+        for (index, LayerBlob { digest, size }) in layers.into_iter().enumerate().take(most) {
+            let bar = ProgressBar::new(size.unwrap_or(0));
+            let bar = self.screen.insert_before(&self.total, bar);
             bar.set_style(style(
-                "{prefix:.dim} [{bar:25}] {binary_bytes:>11}/{binary_total_bytes:<11} \
-                 {binary_bytes_per_sec:>13}  {msg}",
+                "{prefix:.dim} [{wide_bar}] {binary_bytes:>10}/{binary_total_bytes:<10} {msg:11}",
             ));
             let name = digest.as_deref().map_or("tar", short);
             bar.set_prefix(format!("{name:<12}"));
@@ -182,6 +186,13 @@ impl State {
         let entries = format_count(sum(|(_, entries)| *entries));
         self.total.set_message(format!("{entries} entries"));
     }
+}
+
+/// Rows of the terminal.
+fn rows() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    let rows = size.map_or(0, |size| size.ws_row);
+    usize::from(if rows == 0 { USUAL_ROWS } else { rows })
 }
 
 /// The beginning of a digest's hexadecimal part.

@@ -1,31 +1,27 @@
 //! Progress as lines: for people who read a log, and for programs.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use banger::progress::{Observer, ProgressEvent};
+use banger::progress::ProgressEvent;
 use banger::size::{format_count, format_size};
 
-use crate::cli::report::{printable, to_stderr};
+use crate::cli::report::printable;
+use crate::cli::screen;
 
 /// One line for each step that is worth one.
 #[derive(Debug, Default)]
 pub(super) struct Plain {
-    layers: Mutex<usize>,
+    layers: usize,
 }
 
-impl Observer for Plain {
-    fn observe(&self, event: ProgressEvent) {
-        let mut layers = self
-            .layers
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let ProgressEvent::Resolved { layers: found, .. } = &event {
-            *layers = found.len();
+impl Plain {
+    pub(super) fn take(&mut self, event: &ProgressEvent) {
+        if let ProgressEvent::Resolved { layers, .. } = event {
+            self.layers = layers.len();
         }
-        if let Some(line) = plain_line(&event, *layers) {
-            to_stderr(&format!("{}\n", printable(&line)));
+        if let Some(line) = plain_line(event, self.layers) {
+            screen::write(&format!("{}\n", printable(&line)));
         }
     }
 }
@@ -73,30 +69,24 @@ fn plain_line(event: &ProgressEvent, layers: usize) -> Option<String> {
 /// second at most.
 #[derive(Debug, Default)]
 pub(super) struct Json {
-    last: Mutex<HashMap<String, Instant>>,
+    last: HashMap<String, Instant>,
 }
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
-impl Observer for Json {
-    fn observe(&self, event: ProgressEvent) {
+impl Json {
+    pub(super) fn take(&mut self, event: &ProgressEvent) {
         if let Some(subject) = event.subject() {
             let subject = format!("{subject:?}");
-            let mut last = self
-                .last
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
             let now = Instant::now();
-            if last
-                .get(&subject)
-                .is_some_and(|shown| now - *shown < INTERVAL)
-            {
+            let last = self.last.get(&subject);
+            if last.is_some_and(|shown| now - *shown < INTERVAL) {
                 return;
             }
-            last.insert(subject, now);
+            self.last.insert(subject, now);
         }
-        if let Ok(line) = serde_json::to_string(&event) {
-            to_stderr(&format!("{line}\n"));
+        if let Ok(line) = serde_json::to_string(event) {
+            screen::write(&format!("{line}\n"));
         }
     }
 }
