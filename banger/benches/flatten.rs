@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use banger::flatten::{Options, open_and_flatten};
 use banger::output::OutputFile;
 use banger::source::{SourceOptions, open};
+use banger::watch::Watch;
 use oci_flatten::decode::decode;
 use oci_flatten::flatten::CancellationToken;
 use oci_flatten::progress::{Observer, Silent};
@@ -71,9 +72,15 @@ fn default_layout() -> PathBuf {
 
 /// Decodes all layers and throws the bytes away; returns how many there were.
 async fn inflate(name: &SourceName) -> u64 {
-    let source = open(name, &SourceOptions::default(), &silent())
-        .await
-        .expect("the image opens");
+    let silent: Arc<dyn Observer> = Arc::new(Silent);
+    let source = open(
+        name,
+        &SourceOptions::default(),
+        &silent,
+        &CancellationToken::new(),
+    )
+    .await
+    .expect("the image opens");
     let mut buffer = vec![0; 256 * 1024];
     let mut bytes = 0;
     for layer in 0..source.image().layers.len() {
@@ -95,22 +102,12 @@ async fn inflate(name: &SourceName) -> u64 {
 async fn flatten_once(name: &SourceName, output: &Path) {
     let output = OutputFile::create(output, false).expect("a file");
     let file = output.handle().expect("a handle");
-    let (options, cancellation) = (Options::default(), CancellationToken::new());
-    open_and_flatten(
-        name,
-        &SourceOptions::default(),
-        &file,
-        &options,
-        &silent(),
-        &cancellation,
-    )
-    .await
-    .expect("it flattens");
-    output.publish(false).expect("it is published");
-}
-
-fn silent() -> Arc<dyn Observer> {
-    Arc::new(Silent)
+    let watch = Watch::silent(CancellationToken::new());
+    let sources = SourceOptions::default();
+    open_and_flatten(name, &sources, &file, &Options::default(), &watch)
+        .await
+        .expect("it flattens");
+    output.publish(false, &()).expect("it is published");
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -1,5 +1,6 @@
 //! The whole way: source → merged tree and contents → `rootfs.ext4`.
 
+mod device;
 mod identity;
 mod options;
 mod sink;
@@ -11,19 +12,23 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ext4_writer::{FileDevice, ImageWriter, VerityOptions, append_verity};
+use ext4_writer::{ImageWriter, VerityOptions, append_verity};
 use oci_flatten::apply::LayerReport;
 use oci_flatten::digest::Digest;
-use oci_flatten::flatten::{CancellationToken, FlattenOptions, Flattened};
+use oci_flatten::flatten::{FlattenOptions, Flattened};
 use oci_flatten::image::Image;
 use oci_flatten::progress::Observer;
 use oci_flatten::source::{Source, SourceName};
+use oci_flatten::threads;
 use oci_flatten::warning::Warning;
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
+use crate::progress::Forward;
 use crate::size::format_size;
 use crate::source::{SourceOptions, explain_tar, is_corrupt_cache, open};
+use crate::watch::{Observer as _, Step, Watch};
+use device::WatchedDevice;
 use identity::{Effects, uuid_of};
 pub use options::{FsFeature, Options, Profile};
 use sink::Ext4Sink;
@@ -42,8 +47,7 @@ pub async fn open_and_flatten(
     source_options: &SourceOptions,
     file: &File,
     options: &Options,
-    observer: &Arc<dyn Observer>,
-    cancellation: &CancellationToken,
+    watch: &Watch,
 ) -> Result<(Arc<dyn Source>, Summary), Error> {
     options.validate()?;
     let mended = Mutex::new(Vec::new());
@@ -56,11 +60,12 @@ pub async fn open_and_flatten(
             }
         }
     };
+    let observer: Arc<dyn Observer> = Forward::to(watch.progress.clone());
     let attempt = async || {
         // A registry that says nothing is not waited for by someone who has had enough.
         let source = tokio::select! {
-            source = open(name, source_options, observer) => source?,
-            () = cancellation.cancelled() => {
+            source = open(name, source_options, &observer, &watch.cancellation) => source?,
+            () = watch.cancellation.cancelled() => {
                 return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
             }
         };
@@ -68,14 +73,7 @@ pub async fn open_and_flatten(
             .try_clone()
             .map_err(|error| Error::io("open the output once more", error))?;
         let (options, observer) = (options.clone(), observer.clone());
-        let summary = flatten(
-            source.clone(),
-            file,
-            options,
-            observer,
-            cancellation.clone(),
-        )
-        .await;
+        let summary = flatten(source.clone(), file, options, observer, watch).await;
         note(source.take_warnings());
         Ok((source, summary?))
     };
@@ -124,11 +122,14 @@ pub async fn flatten(
     file: File,
     options: Options,
     observer: Arc<dyn Observer>,
-    cancellation: CancellationToken,
+    watch: &Watch,
 ) -> Result<Summary, Error> {
-    let image = file.try_clone().map(FileDevice::unsynced);
-    let image = image.map_err(|error| Error::io("open the output once more", error))?;
-    let image = ImageWriter::new(image, options.format()).map_err(from_ext4)?;
+    let image = WatchedDevice::of(&file, watch)?;
+    let format = options.format();
+    let begun = threads::run("begin", move || ImageWriter::new(image, format)).await?;
+    // What the device says of an operation that is to end is that it was stopped.
+    watch.check()?;
+    let image = begun.map_err(from_ext4)?;
     let flatten_options = FlattenOptions {
         limits: options.limits.clone(),
         implied_mtime: None,
@@ -140,28 +141,28 @@ pub async fn flatten(
         Ext4Sink::new(image),
         flatten_options,
         observer,
-        cancellation.clone(),
+        watch.cancellation.clone(),
     )
     .await
     .map_err(from_flatten)?;
-    let finishing =
-        tokio::task::spawn_blocking(move || finish(source.image(), flattened, &options, &file));
-    match finishing.await {
-        Ok(_) if cancellation.is_cancelled() => {
-            Err(Error::new(ErrorKind::Interrupted, "interrupted"))
-        }
-        Ok(outcome) => outcome,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    let finishing = watch.clone();
+    let finished = threads::run("finish", move || {
+        finish(source.image(), flattened, &options, &file, &finishing)
+    })
+    .await?;
+    watch.check()?;
+    finished
 }
 
 /// Writes the metadata once all layers are applied.
 fn finish(
     image: &Image,
-    flattened: Flattened<Ext4Sink<FileDevice>>,
+    flattened: Flattened<Ext4Sink<WatchedDevice>>,
     options: &Options,
     file: &File,
+    watch: &Watch,
 ) -> Result<Summary, Error> {
+    watch.begin(Step::Size)?;
     let mut warnings = warnings(&flattened, options);
     let layers = layer_summaries(image, &flattened.layers);
     let Flattened {
@@ -187,6 +188,7 @@ fn finish(
     writer
         .set_uuid(options.uuid.unwrap_or_else(usual))
         .map_err(from_ext4)?;
+    watch.begin(Step::Finish)?;
     let mut planned = writer.plan(tree).map_err(from_ext4)?;
     let uuid = options.uuid.unwrap_or_else(|| {
         let size = planned.size_bytes();
@@ -213,7 +215,7 @@ fn finish(
         })?;
     }
     let verity = match options.profile {
-        Profile::ReadOnly { verity: true } => Some(seal(file, size_bytes, uuid)?),
+        Profile::ReadOnly { verity: true } => Some(seal(file, size_bytes, uuid, watch)?),
         _ => None,
     };
     let metadata = file
@@ -240,9 +242,9 @@ fn finish(
 }
 
 /// Appends the dm-verity hash tree. Its salt is empty, so that one image gives one root hash.
-fn seal(file: &File, size_bytes: u64, uuid: Uuid) -> Result<VeritySummary, Error> {
-    let device = file.try_clone().map(FileDevice::unsynced);
-    let device = device.map_err(|error| Error::io("open the output once more", error))?;
+fn seal(file: &File, size_bytes: u64, uuid: Uuid, watch: &Watch) -> Result<VeritySummary, Error> {
+    watch.begin(Step::Seal)?;
+    let device = WatchedDevice::of(file, watch)?;
     let tree = append_verity(device, size_bytes, &VerityOptions::new(uuid));
     let tree = tree.map_err(from_ext4)?;
     let digits = tree.root_hash.iter().map(|byte| format!("{byte:02x}"));
@@ -269,7 +271,7 @@ fn layer_summaries(image: &Image, reports: &[LayerReport]) -> Vec<LayerSummary> 
 }
 
 /// The warnings of all layers; of those that a layer has too many of, only the number.
-fn warnings(flattened: &Flattened<Ext4Sink<FileDevice>>, options: &Options) -> Vec<String> {
+fn warnings(flattened: &Flattened<Ext4Sink<WatchedDevice>>, options: &Options) -> Vec<String> {
     let count = flattened.layers.len();
     let mut lines: Vec<String> = flattened
         .warnings()

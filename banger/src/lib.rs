@@ -23,5 +23,6 @@ pub mod progress;
 pub mod size;
 pub mod source;
 pub mod store;
+pub mod watch;
 
 pub use error::{Error, ErrorKind};

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use oci_flatten::directory::{Directory, FileKind};
 
 use crate::error::{Error, ErrorKind};
+use crate::watch::{Observer, Step};
 
 /// How temporary names begin and end.
 const TEMPORARY: (&str, &str) = (".banger-", ".tmp");
@@ -83,15 +84,18 @@ impl OutputFile {
     /// # Errors
     ///
     /// [`ErrorKind::Exists`] when `target` has come to be meanwhile and `replace` is not set;
-    /// [`ErrorKind::NoSpace`] when the disk is full. Where only the name could not be flushed to disk, the file
-    /// is there, and the message says so.
-    pub fn publish(mut self, sync: bool) -> Result<(), Error> {
+    /// [`ErrorKind::NoSpace`] when the disk is full; [`ErrorKind::Interrupted`] when `observer` ends it before
+    /// the file has its name. Where only the name could not be flushed to disk, the file is there, and the message
+    /// says so.
+    pub fn publish(mut self, sync: bool, observer: &dyn Observer) -> Result<(), Error> {
+        observer.begin(Step::Publish)?;
         let target = self.target.display().to_string();
         if sync {
             self.file
                 .sync_all()
                 .map_err(|error| Error::io(format!("flush {target} to disk"), error))?;
         }
+        observer.check()?;
         refuse_existing(&self.folder, &self.target, self.replace)?;
         self.give_name().map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => exists(&self.target),
@@ -238,7 +242,7 @@ mod tests {
         let output = OutputFile::create(&target, false).unwrap();
         (&output.file).write_all(b"new").unwrap();
         assert!(!target.exists());
-        output.publish(true).unwrap();
+        output.publish(true, &()).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["out"]);
     }
@@ -260,7 +264,7 @@ mod tests {
         let output = OutputFile::create(&target, true).unwrap();
         (&output.file).write_all(b"new").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"old");
-        output.publish(false).unwrap();
+        output.publish(false, &()).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["out"]);
     }
@@ -271,7 +275,10 @@ mod tests {
         let target = folder.path().join("out");
         let output = OutputFile::create(&target, false).unwrap();
         fs::write(&target, b"theirs").unwrap();
-        assert_eq!(output.publish(false).unwrap_err().kind(), ErrorKind::Exists);
+        assert_eq!(
+            output.publish(false, &()).unwrap_err().kind(),
+            ErrorKind::Exists
+        );
         assert_eq!(fs::read(&target).unwrap(), b"theirs");
         assert_eq!(names(folder.path()), ["out"]);
     }
@@ -284,7 +291,7 @@ mod tests {
             let mut output = OutputFile::create(&target, replace).unwrap();
             let (file, name) = create_named(&output.folder).unwrap();
             (output.file, output.temporary) = (file, Some(name));
-            output.publish(true).unwrap();
+            output.publish(true, &()).unwrap();
             assert!(target.is_file());
         }
         assert_eq!(names(folder.path()), ["out-false", "out-true"]);

@@ -56,6 +56,16 @@ pub enum ProgressEvent {
         /// What went wrong.
         reason: String,
     },
+    /// A step of the operation begins.
+    StepStarted {
+        /// The step.
+        step: Step,
+    },
+    /// Another run holds a lock, and has been waited for for a second.
+    Waiting {
+        /// What is locked.
+        what: String,
+    },
     /// A layer is being applied.
     LayerStarted {
         /// The layer.
@@ -81,6 +91,44 @@ pub enum ProgressEvent {
         /// Entries of the tar.
         entries: u64,
     },
+}
+
+/// What an operation does next. A step is told when it begins; those of a pull come in this order.
+#[derive(
+    Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// The source has been parsed, and the pull begins.
+    Parse,
+    /// The name is given or derived.
+    Name,
+    /// A name that exists is refused.
+    NameCheck,
+    /// The kernel is found and checked.
+    Kernel,
+    /// The name is reserved and the staging directory made.
+    Reserve,
+    /// Layers are fetched and streamed into the filesystem.
+    Fetch,
+    /// The size is decided.
+    Size,
+    /// The filesystem is finished.
+    Finish,
+    /// The dm-verity hash tree is appended.
+    Seal,
+    /// Kernel, initrd and modules, or what else is to belong to the store, are copied.
+    Stage,
+    /// It is looked what the root filesystem holds.
+    Inspect,
+    /// Everything is synced and published by one rename.
+    Publish,
+    /// The blobs of the cache are read.
+    Verify,
+    /// What is no longer wanted is removed.
+    Remove,
+    /// It is done.
+    Done,
 }
 
 /// A layer as the manifest names it.
@@ -181,6 +229,9 @@ impl ProgressEvent {
                 attempt,
                 wait_seconds: wait.as_secs_f64(),
                 reason,
+            },
+            Event::Waiting { path } => Self::Waiting {
+                what: path.display().to_string(),
             },
             Event::LayerStarted { layer } => Self::LayerStarted { layer },
             Event::LayerProgress {

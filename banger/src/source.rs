@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use oci_flatten::apply::{ApplyError, RoleProblem};
 use oci_flatten::cache::{Cache, CorruptBlob};
+use oci_flatten::flatten::CancellationToken;
 use oci_flatten::limits::Limits;
+use oci_flatten::lock::Waiter;
 use oci_flatten::platform::Platform;
 use oci_flatten::progress::Observer;
 use oci_flatten::reference::Reference;
 use oci_flatten::registry::{CertificateProblem, PullOptions, RegistrySettings, RegistrySource};
 use oci_flatten::source::{OpenOptions, Source, SourceName, open_local};
+use oci_flatten::threads;
+use tokio::runtime::Handle;
 
 use crate::error::{Error, ErrorKind};
 
@@ -63,6 +67,7 @@ pub async fn open(
     name: &SourceName,
     options: &SourceOptions,
     observer: &Arc<dyn Observer>,
+    cancellation: &CancellationToken,
 ) -> Result<Arc<dyn Source>, Error> {
     match name {
         SourceName::Local(local) => {
@@ -80,16 +85,47 @@ pub async fn open(
                 let message = format!("{reference} is in a registry, and none is to be asked");
                 Error::new(ErrorKind::Usage, message)
             })?;
-            let options = PullOptions {
-                settings: access.settings.clone(),
-                cache: Cache::open(&access.cache_dir)?,
-                platform: options.platform.clone(),
-                limits: options.limits.clone(),
+            let opening = Opening {
+                reference: reference.clone(),
+                access: access.clone(),
+                options: options.clone(),
                 observer: observer.clone(),
+                cancellation: cancellation.clone(),
             };
-            let source = RegistrySource::open(reference, &options).await;
+            let runtime = Handle::current();
+            // Files of credentials and certificates may never answer, and must not keep anyone from saying so.
+            let source = threads::run("open", move || runtime.block_on(opening.open())).await?;
             let source = source.map_err(|error| explain(error, reference, &access.settings))?;
             Ok(Arc::new(source))
+        }
+    }
+}
+
+/// An image of a registry that is to be opened.
+struct Opening {
+    reference: Reference,
+    access: RegistryAccess,
+    options: SourceOptions,
+    observer: Arc<dyn Observer>,
+    cancellation: CancellationToken,
+}
+
+impl Opening {
+    async fn open(self) -> oci_flatten::error::Result<RegistrySource> {
+        let waiter = Waiter {
+            observer: self.observer.clone(),
+            cancellation: self.cancellation.clone(),
+        };
+        let options = PullOptions {
+            settings: self.access.settings,
+            cache: Cache::open_as(self.access.cache_dir, waiter)?,
+            platform: self.options.platform,
+            limits: self.options.limits,
+            observer: self.observer,
+        };
+        tokio::select! {
+            source = RegistrySource::open(&self.reference, &options) => source,
+            () = self.cancellation.cancelled() => Err(oci_flatten::error::Error::cancelled()),
         }
     }
 }

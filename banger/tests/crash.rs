@@ -14,17 +14,17 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use banger::image::{
-    FlattenRequest, Flattened, Flattener, Observer, PullRequest, RegisterRequest, Step, promote,
-    pull, register,
+    FlattenRequest, Flattened, Flattener, PullRequest, RegisterRequest, promote, pull, register,
 };
 use banger::kernel::{Catalog, KernelRequest};
 use banger::places::Places;
 use banger::store::{Name, Store};
+use banger::watch::{Observer, Step};
 use banger::{Error, ErrorKind};
 use oci_flatten::source::SourceName;
 use storekit::*;
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step::Parse,
     Step::Name,
     Step::NameCheck,
@@ -34,6 +34,7 @@ const STEPS: [Step; 11] = [
     Step::Size,
     Step::Finish,
     Step::Stage,
+    Step::Inspect,
     Step::Publish,
     Step::Done,
 ];
@@ -337,7 +338,7 @@ fn killed_at_any_moment_the_store_stays_whole() {
 fn a_killed_promotion_leaves_the_image_as_it_was_or_promoted() {
     let folder = home();
     let home = folder.path();
-    for (index, managed) in [(8, false), (9, false), (10, true)] {
+    for (index, managed) in [(8, false), (10, false), (11, true)] {
         let name = format!("image-{index}");
         register_named(home, &name).unwrap();
         let task = Task {

@@ -10,6 +10,8 @@
 
 #[path = "daemon/both_ways.rs"]
 mod both_ways;
+#[path = "daemon/ends.rs"]
+mod ends;
 #[path = "daemon/hostile.rs"]
 mod hostile;
 #[path = "daemon/operations.rs"]

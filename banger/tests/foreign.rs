@@ -122,7 +122,7 @@ impl Flattener for Small {
     fn flatten(
         &self,
         request: &FlattenRequest<'_>,
-        _: &dyn banger::image::Observer,
+        _: &dyn banger::watch::Observer,
     ) -> Result<Flattened, banger::Error> {
         std::io::Write::write_all(&mut &*request.output, b"no filesystem").unwrap();
         Ok(Flattened::default())
@@ -156,7 +156,7 @@ fn filled(folder: &Path) -> (Places, String, String) {
         modules: Some(module_directory(folder, RELEASE, &["ext4"], &["fuse"])),
     };
     let name = |text: &str| Name::parse(text).unwrap();
-    catalog.import(&name("k"), &files, &|| false).unwrap();
+    catalog.import(&name("k"), &files, &()).unwrap();
     pull_with_catalog(&store, &catalog, "managed").unwrap();
     fs::write(folder.join("disk"), b"no filesystem").unwrap();
     let request = RegisterRequest {
@@ -290,7 +290,7 @@ async fn fill_cache(root: &Path) -> oci_flatten::error::Result<()> {
 }
 
 async fn use_cache(root: &Path) {
-    if let Ok(Some(cache)) = Cache::open_existing(root) {
+    if let Ok(Some(cache)) = Cache::open_existing(root, oci_flatten::lock::Waiter::default()) {
         let _ = cache.show();
         let _ = cache.resolve(&image().0);
     }

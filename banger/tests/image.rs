@@ -10,12 +10,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use banger::image::{
-    BootConfig, FlattenRequest, Flattened, Flattener, Machine, Made, Observer, PackagesCheck,
-    PackagesRequest, PullRequest, RegisterRequest, Step, Vmm, boot_config, promote, pull, register,
+    BootConfig, FlattenRequest, Flattened, Flattener, Machine, Made, PackagesCheck,
+    PackagesRequest, PullRequest, RegisterRequest, Vmm, boot_config, promote, pull, register,
     remove, show,
 };
 use banger::kernel::KernelRequest;
 use banger::store::{Name, RECORD_FILE};
+use banger::watch::{Observer, Step};
 use banger::{Error, ErrorKind};
 use oci_flatten::source::SourceName;
 use storekit::*;
@@ -143,7 +144,8 @@ fn a_pull_goes_through_its_steps_and_publishes_everything() {
     assert_eq!(
         *steps.seen.borrow(),
         [
-            Parse, Name, NameCheck, Kernel, Reserve, Fetch, Size, Finish, Stage, Publish, Done
+            Parse, Name, NameCheck, Kernel, Reserve, Fetch, Size, Finish, Stage, Inspect, Publish,
+            Done
         ]
     );
     let record = made.image.record();
@@ -256,7 +258,7 @@ fn a_failure_or_cancellation_at_any_step_leaves_nothing() {
     assert_eq!(tree(&home.places.images), [".lock"]);
     use Step::*;
     for step in [
-        Parse, Name, NameCheck, Kernel, Reserve, Fetch, Stage, Publish,
+        Parse, Name, NameCheck, Kernel, Reserve, Fetch, Stage, Inspect, Publish,
     ] {
         let steps = Steps {
             cancel_at: Some(step),
@@ -695,7 +697,7 @@ fn a_kernel_that_an_unmanaged_image_uses_stays() {
     let home = Home::new();
     let kernel = Name::parse("cloud").unwrap();
     home.catalog
-        .import(&kernel, &kernel_paths(&home), &|| false)
+        .import(&kernel, &kernel_paths(&home), &())
         .unwrap();
     let by_reference = KernelRequest {
         reference: Some("cloud".into()),

@@ -340,9 +340,9 @@ fn a_kernel_is_imported_listed_used_and_removed() {
     let modules = module_directory(home.folder.path(), RELEASE, &["ext4"], &["fuse"]);
     let name = Name::parse("cloud").unwrap();
     let whole = request(&kernel, Some(&initrd), Some(&modules));
-    let entry = home.catalog.import(&name, &whole, &|| false).unwrap();
+    let entry = home.catalog.import(&name, &whole, &()).unwrap();
     assert_eq!(home.catalog.find("cloud").unwrap(), entry);
-    let error = home.catalog.import(&name, &whole, &|| false).unwrap_err();
+    let error = home.catalog.import(&name, &whole, &()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exists);
     assert_eq!(
         tree(&home.places.kernels),
@@ -384,12 +384,12 @@ fn a_refused_import_leaves_nothing() {
     let text = home.file("text", b"no kernel");
     assert!(
         home.catalog
-            .import(&name, &request(&text, None, None), &|| false)
+            .import(&name, &request(&text, None, None), &())
             .is_err()
     );
     let none = home
         .catalog
-        .import(&name, &KernelRequest::default(), &|| false)
+        .import(&name, &KernelRequest::default(), &())
         .unwrap_err();
     assert_eq!(none.kind(), ErrorKind::Usage);
     assert!(!home.places.kernels.exists());

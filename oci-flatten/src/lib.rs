@@ -52,6 +52,8 @@ mod json;
 #[cfg(feature = "sources")]
 mod layer;
 #[cfg(feature = "sources")]
+pub mod lock;
+#[cfg(feature = "sources")]
 pub mod media_type;
 #[cfg(feature = "sources")]
 pub mod platform;
@@ -63,6 +65,8 @@ pub mod reference;
 pub mod small_file;
 #[cfg(feature = "sources")]
 pub mod source;
+#[cfg(feature = "sources")]
+pub mod threads;
 
 #[cfg(feature = "registry")]
 pub mod cache;

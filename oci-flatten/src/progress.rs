@@ -1,5 +1,6 @@
 //! What happens while an image is fetched and flattened, as values: never a terminal.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::digest::Digest;
@@ -66,6 +67,11 @@ pub enum Event {
         wait: Duration,
         /// What went wrong.
         reason: String,
+    },
+    /// Another run holds a lock, and has been waited for for a second.
+    Waiting {
+        /// What is locked.
+        path: PathBuf,
     },
     /// A layer is being decoded.
     LayerStarted {

@@ -60,6 +60,10 @@ impl Reference {
         if let Some((scheme, _)) = text.split_once("://") {
             return Err(ReferenceError::Scheme(scheme.to_owned()));
         }
+        let host = text.split_once('/').map(|(host, _)| host);
+        if host.is_some_and(|host| host.contains('@')) {
+            return Err(ReferenceError::Credentials);
+        }
         let (domain, remainder) = split_domain(text);
         let (name_and_tag, digest) = match remainder.split_once('@') {
             Some((front, digest)) => (front, Some(parse_digest(digest)?)),
@@ -178,6 +182,9 @@ pub enum ReferenceError {
     /// It is a URL.
     #[error("reference is a URL: leave {0}:// out")]
     Scheme(String),
+    /// There is a user name, and perhaps a password, before the host. They are not repeated.
+    #[error("reference holds a user name or password, which belong in a file of credentials")]
+    Credentials,
     /// The host breaks the grammar.
     #[error("registry host is not valid: {0:?}")]
     Domain(String),

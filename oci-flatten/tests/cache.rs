@@ -12,6 +12,7 @@ use oci_flatten::cache::{Cache, Claim, CorruptBlob, Ingest, PrunePolicy};
 use oci_flatten::digest::Digest;
 use oci_flatten::error::{Error, ErrorKind};
 use oci_flatten::image::{Descriptor, Document};
+use oci_flatten::lock::Waiter;
 use oci_flatten::media_type::{MediaType, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST};
 use oci_flatten::reference::Reference;
 use proptest::prelude::*;
@@ -155,7 +156,11 @@ async fn a_new_cache_is_an_empty_layout_for_its_owner_only() {
 #[test]
 fn other_folders_are_not_taken_for_a_cache() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(Cache::open_existing(folder.path()).unwrap().is_none());
+    assert!(
+        Cache::open_existing(folder.path(), Waiter::default())
+            .unwrap()
+            .is_none()
+    );
     for text in ["", "{}", r#"{"imageLayoutVersion":"2.0.0"}"#] {
         fs::write(folder.path().join("oci-layout"), text).unwrap();
         assert_eq!(

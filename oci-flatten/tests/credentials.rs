@@ -353,6 +353,49 @@ async fn a_helper_that_fails_is_an_error_for_its_registry_only() {
     }
 }
 
+/// Whatever a helper does, nothing that it says on standard output is seen.
+#[tokio::test]
+async fn what_a_helper_answers_is_never_shown() {
+    let mut home = Home::new();
+    home.places.helper_timeout = Duration::from_millis(500);
+    let answer = r#"printf '{"Username":"me","Secret":"hunter2"}'"#;
+    for script in [
+        format!("{answer}; exit 1"),
+        format!("{answer}; kill -TERM $$"),
+        format!("{answer}; exec sleep 60"),
+        format!("{answer}; echo; echo more"),
+        format!("{answer} | tee /dev/stderr; exit 1"),
+        format!("echo locked >&2; {answer}; exit 1"),
+        "printf hunter2; exit 1".into(),
+        "printf hunter2".into(),
+        r#"printf '{"Secret": hunter2}'"#.into(),
+        r#"printf '{"Username": 7, "Secret": "hunter2"}'"#.into(),
+        "head -c 2000000 /dev/zero | tr '\\0' x; printf hunter2; exit 1".into(),
+        "printf 'hunter2 \\377'; echo wrong: hunter2 >&2; exit 1".into(),
+    ] {
+        home.helper("odd", &script);
+        for config in [
+            r#"{"credHelpers": {"r.io": "odd"}}"#,
+            r#"{"credsStore": "odd"}"#,
+        ] {
+            home.write("docker/config.json", config);
+            let seen = match home.find("r.io", "x").await {
+                Ok(lookup) => {
+                    assert!(lookup.credential.is_none(), "{script}");
+                    format!("{:?}", lookup.tried)
+                }
+                Err(error) => format!("{error:?}"),
+            };
+            assert!(seen.contains("docker-credential-odd"), "{script}: {seen}");
+            assert!(!seen.contains("hunter2"), "{script}: {seen}");
+        }
+    }
+    home.helper("odd", &format!("echo locked >&2; {answer}; exit 1"));
+    home.write("docker/config.json", r#"{"credHelpers": {"r.io": "odd"}}"#);
+    let error = home.find("r.io", "x").await.unwrap_err().to_string();
+    assert!(error.ends_with("exit status: 1: locked"), "{error}");
+}
+
 #[test]
 fn secrets_are_not_printed() {
     let credential = Credential::Basic {

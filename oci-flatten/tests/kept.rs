@@ -18,6 +18,7 @@ use oci_flatten::cache::{Cache, DamagedIndex, PrunePolicy};
 use oci_flatten::digest::Digest;
 use oci_flatten::error::{Error, ErrorKind, Result};
 use oci_flatten::limits::Limits;
+use oci_flatten::lock::Waiter;
 use oci_flatten::progress::Silent;
 use oci_flatten::reference::Reference;
 use oci_flatten::registry::{PullOptions, RegistrySettings, RegistrySource};
@@ -372,14 +373,22 @@ fn a_damaged_index_is_named_and_repaired_and_no_blob_is_lost() {
                 .unwrap()
                 .is::<DamagedIndex>()
         );
-        let (cache, repairs) = Cache::repair(cache.root()).unwrap().unwrap();
+        let (cache, repairs) = Cache::repair(cache.root(), Waiter::default())
+            .unwrap()
+            .unwrap();
         assert_eq!(repairs.len(), 1, "{repairs:?}");
         assert!(prune(&cache).is_empty());
         let domain = reference.domain();
         let pinned = Reference::parse(&format!("{domain}/app@{top}")).unwrap();
         runtime.block_on(pull(&pinned, &cache, true)).unwrap();
         runtime.block_on(pull(&reference, &cache, false)).unwrap();
-        assert!(Cache::repair(cache.root()).unwrap().unwrap().1.is_empty());
+        assert!(
+            Cache::repair(cache.root(), Waiter::default())
+                .unwrap()
+                .unwrap()
+                .1
+                .is_empty()
+        );
     }
 }
 
@@ -396,7 +405,9 @@ fn entries_without_a_digest_hide_no_others() {
     fs::write(&path, index.to_string()).unwrap();
     assert!(prune(&cache).is_empty());
     runtime.block_on(pull(&reference, &cache, true)).unwrap();
-    let (_, repairs) = Cache::repair(cache.root()).unwrap().unwrap();
+    let (_, repairs) = Cache::repair(cache.root(), Waiter::default())
+        .unwrap()
+        .unwrap();
     assert!(repairs[0].outcome.starts_with("3 entries"), "{repairs:?}");
     runtime.block_on(pull(&reference, &cache, true)).unwrap();
 }
@@ -427,7 +438,9 @@ fn foreign_objects_are_reported_and_removed_and_fail_no_pull() {
     fs::create_dir(blobs.join("folder")).unwrap();
     fs::create_dir(&part).unwrap();
     fs::write(cache.root().join("ingest/note"), b"").unwrap();
-    let (cache, repairs) = Cache::repair(cache.root()).unwrap().unwrap();
+    let (cache, repairs) = Cache::repair(cache.root(), Waiter::default())
+        .unwrap()
+        .unwrap();
     let paths: Vec<String> = repairs
         .iter()
         .map(|repair| repair.path.display().to_string())

@@ -144,20 +144,19 @@ pub fn flatten_layout(layout: &Path, output: &Path) {
 pub fn flatten_source(source: &str, output: &Path) {
     use banger::flatten::{Options, open_and_flatten};
     use banger::source::SourceOptions;
+    use banger::watch::Watch;
     use oci_flatten::flatten::CancellationToken;
-    use oci_flatten::progress::{Observer, Silent};
     use oci_flatten::source::SourceName;
 
     let name = SourceName::parse(source).unwrap();
     let output = banger::output::OutputFile::create(output, false).unwrap();
     let file = output.handle().unwrap();
     let sources = SourceOptions::default();
-    let (options, cancellation) = (Options::default(), CancellationToken::new());
-    let silent: std::sync::Arc<dyn Observer> = std::sync::Arc::new(Silent);
-    let work = open_and_flatten(&name, &sources, &file, &options, &silent, &cancellation);
+    let (options, watch) = (Options::default(), Watch::silent(CancellationToken::new()));
+    let work = open_and_flatten(&name, &sources, &file, &options, &watch);
     tokio::runtime::Runtime::new()
         .unwrap()
         .block_on(work)
         .unwrap();
-    output.publish(false).unwrap();
+    output.publish(false, &()).unwrap();
 }

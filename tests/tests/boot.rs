@@ -15,10 +15,10 @@ use banger::kernel::{Catalog, KernelRequest};
 use banger::places::Places;
 use banger::source::SourceOptions;
 use banger::store::{Image, Store};
+use banger::watch::Watch;
 use banger_tests::guest::cloud_kernel;
 use banger_tests::{succeed, tool};
 use oci_flatten::flatten::CancellationToken;
-use oci_flatten::progress::Silent;
 use oci_flatten::source::SourceName;
 
 /// Emulation on a busy machine takes its time.
@@ -70,8 +70,7 @@ fn pulled(folder: &Path, kernel: KernelRequest) -> Image {
     let pipeline = Pipeline {
         runtime: runtime.handle().clone(),
         options: SourceOptions::default(),
-        progress: std::sync::Arc::new(Silent),
-        cancellation: CancellationToken::new(),
+        watch: Watch::silent(CancellationToken::new()),
     };
     let request = PullRequest {
         kernel,

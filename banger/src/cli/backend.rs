@@ -40,10 +40,8 @@ impl Backend {
         global: &Global,
     ) -> Result<O::Reply, Error> {
         let Self { context, daemon } = self;
-        let display = match O::PACE {
-            Pace::Fetch => Display::new(global.progress, global.quiet),
-            Pace::Quick | Pace::Long => Display::none(),
-        };
+        let has_layers = O::PACE == Pace::Fetch;
+        let display = Display::new(global.progress, global.quiet, has_layers);
         match daemon.filter(|_| operation.check_portable().is_ok()) {
             Some(socket) => interrupt::run(display, async |watch| {
                 let mut client = Client::connect(&socket).await?;

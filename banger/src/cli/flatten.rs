@@ -2,15 +2,13 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger::Error;
 use banger::flatten::{Options, Summary, open_and_flatten};
 use banger::output::OutputFile;
-use banger::progress::Forward;
 use banger::size::{format_count, format_size};
-use oci_flatten::progress::Observer;
+use banger::watch::{Observer as _, Step};
 use serde::Serialize;
 
 use super::filesystem::FilesystemArguments;
@@ -50,15 +48,12 @@ impl Arguments {
             ..options
         };
         let sync = !self.no_fsync;
-        let display = Display::new(global.progress, global.quiet);
+        let display = Display::new(global.progress, global.quiet, true);
         let summary = interrupt::run(display, |watch| async move {
-            let observer: Arc<dyn Observer> = Forward::to(watch.progress);
-            let cancellation = watch.cancellation;
             let file = output.handle()?;
-            let (_, summary) =
-                open_and_flatten(&name, &sources, &file, &options, &observer, &cancellation)
-                    .await?;
-            interrupt::blocking(move || output.publish(sync)).await?;
+            watch.begin(Step::Fetch)?;
+            let (_, summary) = open_and_flatten(&name, &sources, &file, &options, &watch).await?;
+            interrupt::blocking(move || output.publish(sync, &watch)).await?;
             Ok(summary)
         })?;
         let elapsed = started.elapsed();

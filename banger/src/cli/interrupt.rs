@@ -7,6 +7,7 @@ use std::time::Duration;
 use banger::operation::Watch;
 use banger::{Error, ErrorKind};
 use oci_flatten::flatten::CancellationToken;
+use oci_flatten::threads;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::progress::Display;
@@ -18,6 +19,9 @@ const GRACE: Duration = Duration::from_millis(1500);
 /// How often a display shows that time passes.
 const TICK: Duration = Duration::from_millis(200);
 
+/// How long a thread of the pool waits for work: where few are allowed, it might not come back.
+const KEEP_ALIVE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Runs `work` to its end. SIGINT, SIGTERM and SIGHUP cancel it, and a work that does not notice is
 /// dropped, which removes what it had half-made. The screen is free for the result by then.
 pub(crate) fn run<T, W>(display: Display, work: impl FnOnce(Watch) -> W) -> Result<T, Error>
@@ -27,13 +31,11 @@ where
     // One thread is enough for what waits, and what computes has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(KEEP_ALIVE)
         .build()
         .map_err(|error| Error::io("start the runtime", error))?;
     let cancellation = CancellationToken::new();
-    let watch = Watch {
-        progress: display.observer(),
-        cancellation: cancellation.clone(),
-    };
+    let watch = Watch::new(display.observer(), cancellation.clone());
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let mut work = pin!(work(watch));
@@ -91,8 +93,5 @@ pub(crate) fn listen(kind: SignalKind) -> Result<Signal, Error> {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    threads::run("work", work).await?
 }

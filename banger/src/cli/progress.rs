@@ -36,21 +36,17 @@ enum Shown {
 }
 
 impl Display {
-    /// Shows progress in `style`.
-    pub(crate) fn new(style: Style, quiet: bool) -> Self {
+    /// Shows progress in `style`. Only what has layers has bars.
+    pub(crate) fn new(style: Style, quiet: bool, has_layers: bool) -> Self {
+        let is_terminal = has_layers && std::io::stderr().is_terminal();
         let shown = match style {
             Style::None => None,
             _ if quiet => None,
-            Style::Auto if std::io::stderr().is_terminal() => Some(Shown::Bars(bars::Bars::new())),
+            Style::Auto if is_terminal => Some(Shown::Bars(bars::Bars::new())),
             Style::Auto | Style::Plain => Some(Shown::Plain(lines::Plain::default())),
             Style::Json => Some(Shown::Json(lines::Json::default())),
         };
         Self(Arc::new(Gate(Mutex::new(shown))))
-    }
-
-    /// Shows nothing.
-    pub(crate) fn none() -> Self {
-        Self(Arc::new(Gate(Mutex::new(None))))
     }
 
     /// Takes the events to show.

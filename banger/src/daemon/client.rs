@@ -14,7 +14,7 @@ use tokio_util::codec::{AnyDelimiterCodec, FramedRead};
 use super::methods::OP_CANCEL;
 use super::protocol::{OP_ID, PROGRESS, call};
 use crate::error::{Error, ErrorKind};
-use crate::operation::{Operation, Pace, Watch};
+use crate::operation::{Operation, Watch};
 use crate::progress::ProgressEvent;
 
 /// Bytes of a line from the daemon, whose replies are as long as what it holds.
@@ -96,9 +96,7 @@ impl Client {
             Error::new(ErrorKind::Failure, "speak with the daemon").with_source(error)
         };
         let mut params = serde_json::to_value(operation).map_err(failed)?;
-        if O::PACE != Pace::Quick {
-            params[PROGRESS] = json!(true);
-        }
+        params[PROGRESS] = json!(true);
         let id = self.send(O::METHOD, &params).await?;
         let mut op_id = None;
         let mut cancelled = false;

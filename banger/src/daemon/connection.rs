@@ -239,12 +239,10 @@ impl Running {
         let id = call.id.clone().unwrap_or(Value::Null);
         let notifier = (call.progress && call.id.is_some())
             .then(|| Notifier::start(id.clone(), self.op_id, self.lines.clone()));
+        let cancellation = self.cancellation.clone();
         let watch = match &notifier {
-            Some(notifier) => Watch {
-                progress: notifier.observer(),
-                cancellation: self.cancellation.clone(),
-            },
-            None => Watch::silent(self.cancellation.clone()),
+            Some(notifier) => Watch::new(notifier.observer(), cancellation),
+            None => Watch::silent(cancellation),
         };
         let outcome = self.execute(&call.method, pace, job, watch).await;
         let how = match &outcome {
@@ -272,15 +270,11 @@ impl Running {
     ) -> Result<Value, Refusal> {
         match pace {
             None => job(&self.shared, &watch).map_err(Refusal::Failed),
-            Some(Pace::Quick) => {
-                let _turn = self.shared.quick.acquire().await;
-                self.block(job, watch).await
-            }
             Some(pace) => self.take_turns(method, pace, job, watch).await,
         }
     }
 
-    /// Runs an operation that may take long, when it is its turn.
+    /// Runs an operation when it is its turn.
     async fn take_turns(
         &self,
         method: &str,
@@ -288,10 +282,14 @@ impl Running {
         job: Job,
         watch: Watch,
     ) -> Result<Value, Refusal> {
-        let Ok(_waiting) = self.shared.waiting.try_acquire() else {
+        let waiting = match pace {
+            Pace::Quick => None,
+            Pace::Long | Pace::Fetch => Some(self.shared.waiting.try_acquire()),
+        };
+        if let Some(Err(_)) = waiting {
             let message = "too many operations run or wait in the daemon";
             return Err(Refusal::Busy(message.into()));
-        };
+        }
         let cancellation = self.cancellation.clone();
         let operations = &self.shared.operations;
         let listed = operations.begin(self.op_id, method, cancellation);
@@ -301,7 +299,8 @@ impl Running {
                     let own = self.fetching.acquire().await;
                     (own.ok(), self.shared.fetching.acquire().await)
                 }
-                Pace::Quick | Pace::Long => (None, self.shared.long.acquire().await),
+                Pace::Long => (None, self.shared.long.acquire().await),
+                Pace::Quick => (None, self.shared.quick.acquire().await),
             }
         };
         let _turn = tokio::select! {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -17,7 +18,8 @@ use super::operations::Operations;
 use super::protocol::{Refusal, answer, excerpt};
 use super::socket::Socket;
 use crate::error::Error;
-use crate::operation::Context;
+use crate::operation::{Context, Watch};
+use crate::progress::{Observer, ProgressEvent};
 use crate::store::now;
 
 /// Connections at once.
@@ -100,10 +102,7 @@ pub async fn serve(
         started: now(),
         open: Arc::new(Semaphore::new(CONNECTION_LIMIT)),
     });
-    let store = shared.context.store();
-    if let Err(error) = store.sweep_existing() {
-        shared.log(daemon, &format!("sweep the store: {error}"));
-    }
+    let sweeping = sweep(shared.clone(), daemon, stop.child_token());
     shared.log(daemon, &format!("listens on {socket}"));
     let connections = TaskTracker::new();
     loop {
@@ -124,10 +123,41 @@ pub async fn serve(
     drop(listener);
     drop(socket);
     connections.close();
-    let ended = tokio::time::timeout(DEADLINE, connections.wait()).await;
+    let ending = async {
+        connections.wait().await;
+        // It does not panic.
+        let _ = sweeping.await;
+    };
+    let ended = tokio::time::timeout(DEADLINE, ending).await;
     let how = ended.map_or("stopped at its deadline", |()| "stopped");
     shared.log(daemon, how);
     Ok(())
+}
+
+/// Removes what killed runs have left in the store, which may take long, or have to wait for others.
+fn sweep(shared: Arc<Shared>, daemon: Uuid, stop: CancellationToken) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(move || {
+        let progress = Arc::new(Logged(shared.clone(), daemon));
+        let store = shared.context.store(&Watch::new(progress, stop));
+        if let Err(error) = store.sweep_existing() {
+            shared.log(daemon, &format!("sweep the store: {error}"));
+        }
+    })
+}
+
+/// Writes into the log that the daemon waits.
+struct Logged(Arc<Shared>, Uuid);
+
+impl Observer for Logged {
+    fn observe(&self, event: ProgressEvent) {
+        if let ProgressEvent::Waiting { what } = event {
+            let Self(shared, daemon) = self;
+            shared.log(
+                *daemon,
+                &format!("waits for another run, which has locked {what}"),
+            );
+        }
+    }
 }
 
 fn admit(

@@ -1,5 +1,5 @@
 //! The operations on images, one a file. They print nothing and ask nothing: what they need comes in as
-//! values, what they do is told to an [`Observer`], what they made comes back.
+//! values, what they do is told to an [`Observer`](crate::watch::Observer), what they made comes back.
 
 mod boot_config;
 mod describe;
@@ -19,9 +19,7 @@ pub use machine::{Machine, Vmm};
 pub use name::default_name;
 pub use pipeline::Pipeline;
 pub use promote::promote;
-pub use pull::{
-    FlattenRequest, Flattened, Flattener, Observer, PackagesRequest, PullRequest, Step, pull,
-};
+pub use pull::{FlattenRequest, Flattened, Flattener, PackagesRequest, PullRequest, pull};
 pub use register::{RegisterRequest, register};
 pub use remove::remove;
 pub use rootfs::Ext4Tree;

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use oci_flatten::directory::Directory;
 
-use super::pull::{Observer, Step};
 use super::{CONFIG_FILE, MANIFEST_FILE, Made, ROOTFS_FILE, WORK_SEED_FILE};
 use crate::artifact::{Origin, copy_file, copy_tree, failed, failed_in, write_new};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::{INITRD_FILE, KERNEL_FILE, MODULES_DIRECTORY, Problems};
 use crate::packages::PACKAGES_FILE;
 use crate::store::{Artifacts, ImageRecord, SCHEMA_VERSION, Store};
+use crate::watch::{Observer, Step};
 
 /// Copies the artifacts of an unmanaged image into the store and makes it managed, in one step.
 ///
@@ -30,20 +30,14 @@ pub fn promote(store: &Store, selector: &str, observer: &dyn Observer) -> Result
     let sources = image.artifacts();
     check(&sources)?;
     let staging = store.stage_again(&image)?;
-    observer.step(Step::Stage);
+    observer.begin(Step::Stage)?;
     let target = staging.directory();
     let artifacts = copy(&sources, target, &|| observer.is_cancelled())?;
     let before = image.open_directory()?;
     for name in [MANIFEST_FILE, CONFIG_FILE, PACKAGES_FILE] {
         carry(&before, target, name)?;
     }
-    if observer.is_cancelled() {
-        return Err(Error::new(
-            ErrorKind::Interrupted,
-            "the promotion was interrupted",
-        ));
-    }
-    observer.step(Step::Publish);
+    observer.begin(Step::Publish)?;
     let image = store.publish_again(staging, image.record().id, |record| ImageRecord {
         schema: SCHEMA_VERSION,
         managed: true,

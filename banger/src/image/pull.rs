@@ -8,14 +8,16 @@
 //!       ▼
 //!  6 Fetch ─ 7 Size ─ 8 Finish                        the flattener: rootfs.ext4
 //!       ▼
-//!  9 Stage            kernel, initrd, modules; what the finished filesystem tells
+//!  9 Stage            kernel, initrd, modules
 //!       ▼
-//! 10 Publish          the record, synced, then one rename
+//! 10 Inspect          what the finished filesystem tells
 //!       ▼
-//! 11 Done             listed, managed
+//! 11 Publish          the record, synced, then one rename
+//!       ▼
+//! 12 Done             listed, managed
 //!
-//! failure or cancellation at 5..10 ──▶ the staging directory is removed
-//! death at 5..10 ──▶ its lock is gone with the process; the next run sweeps it
+//! failure or cancellation at 5..11 ──▶ the staging directory is removed
+//! death at 5..11 ──▶ its lock is gone with the process; the next run sweeps it
 //! ```
 
 use std::fs::File;
@@ -34,50 +36,10 @@ use crate::kernel::{
     Architecture, Catalog, KernelRequest, Problems, ResolvedKernel, copy_kernel, resolve,
 };
 use crate::store::{Name, Store};
+use crate::watch::{Observer, Step};
 
 /// Bytes of a list of packages that are read; a full desktop's has about 100 KiB.
 const PACKAGE_LIST_LIMIT: u64 = 16 << 20;
-
-/// The steps of a pull, in their order. A step is told when it begins.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
-pub enum Step {
-    /// 1. The source has been parsed, and the pull begins.
-    Parse,
-    /// 2. The name is given or derived.
-    Name,
-    /// 3. A name that exists is refused.
-    NameCheck,
-    /// 4. The kernel is found and checked.
-    Kernel,
-    /// 5. The name is reserved and the staging directory made.
-    Reserve,
-    /// 6. Layers are fetched and streamed into the filesystem.
-    Fetch,
-    /// 7. The size is decided.
-    Size,
-    /// 8. The filesystem is finished.
-    Finish,
-    /// 9. Kernel, initrd and modules are staged.
-    Stage,
-    /// 10. Everything is synced and published by one rename.
-    Publish,
-    /// 11. The image is there.
-    Done,
-}
-
-/// Watches an operation, and may end it.
-pub trait Observer {
-    /// A step begins.
-    fn step(&self, _step: Step) {}
-
-    /// Whether the operation is to end; asked at each step, and while files are copied.
-    fn is_cancelled(&self) -> bool {
-        false
-    }
-}
-
-/// Nobody watches.
-impl Observer for () {}
 
 /// What is asked of a [`Flattener`].
 #[derive(Debug)]
@@ -190,13 +152,13 @@ pub fn pull(
     observer: &dyn Observer,
 ) -> Result<Made, Error> {
     let plan = check(store, catalog, request, observer)?;
-    begin(observer, Step::Reserve)?;
+    observer.begin(Step::Reserve)?;
     let (id, staging) = store.stage(&plan.name)?;
     let directory = staging.directory();
     let rootfs = directory
         .create_file(ROOTFS_FILE)
         .map_err(|error| failed_in("create", directory, ROOTFS_FILE, error))?;
-    begin(observer, Step::Fetch)?;
+    observer.begin(Step::Fetch)?;
     let flattened = flattener.flatten(
         &FlattenRequest {
             source: &request.source,
@@ -206,28 +168,17 @@ pub fn pull(
         },
         observer,
     )?;
-    begin(observer, Step::Stage)?;
+    observer.begin(Step::Stage)?;
     check_architecture(&plan, &flattened)?;
     if let Some(kernel) = &plan.kernel {
         copy_kernel(kernel, directory, &|| observer.is_cancelled())?;
     }
+    observer.begin(Step::Inspect)?;
     let (record, warnings) = describe(id, &plan, request, flattened, directory)?;
-    begin(observer, Step::Publish)?;
+    observer.begin(Step::Publish)?;
     let image = store.publish(staging, record)?;
     observer.step(Step::Done);
     Ok(Made { image, warnings })
-}
-
-fn begin(observer: &dyn Observer, step: Step) -> Result<(), Error> {
-    tracing::debug!(?step, "pull");
-    observer.step(step);
-    match observer.is_cancelled() {
-        true => Err(Error::new(
-            ErrorKind::Interrupted,
-            "the pull was interrupted",
-        )),
-        false => Ok(()),
-    }
 }
 
 /// Steps 1 to 4: nothing is written, nothing is asked of a network.
@@ -237,8 +188,8 @@ fn check(
     request: &PullRequest,
     observer: &dyn Observer,
 ) -> Result<Plan, Error> {
-    begin(observer, Step::Parse)?;
-    begin(observer, Step::Name)?;
+    observer.begin(Step::Parse)?;
+    observer.begin(Step::Name)?;
     let name = match &request.name {
         Some(name) => name.clone(),
         None => default_name(&request.source).ok_or_else(|| {
@@ -249,9 +200,9 @@ fn check(
             .with_hint("add --name")
         })?,
     };
-    begin(observer, Step::NameCheck)?;
+    observer.begin(Step::NameCheck)?;
     store.check_name(&name)?;
-    begin(observer, Step::Kernel)?;
+    observer.begin(Step::Kernel)?;
     let architecture = Architecture::from_oci(request.platform.architecture());
     let mut problems = Problems::default();
     let kernel = resolve(catalog, &request.kernel, architecture, &mut problems);

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use oci_flatten::directory::Directory;
+use oci_flatten::lock::Waiter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ use crate::artifact::{Origin, copy_file, copy_tree, failed, failed_in, write_new
 use crate::error::{Error, ErrorKind};
 use crate::store::shelf::{Shelf, Staging, open_published};
 use crate::store::{ImageId, Name, RECORD_LIMIT, Store, now};
+use crate::watch::{Observer, Step};
 
 /// The version of the records this program writes.
 pub const CATALOG_SCHEMA_VERSION: u32 = 1;
@@ -107,6 +109,14 @@ impl Catalog {
         }
     }
 
+    /// The same catalog, for someone who waits for its lock in another way.
+    #[must_use]
+    pub fn waiting_as(self, waiter: Waiter) -> Self {
+        Self {
+            shelf: self.shelf.waiting_as(waiter),
+        }
+    }
+
     /// Checks a kernel and copies it, its initrd and its modules into the catalog.
     ///
     /// # Errors
@@ -117,9 +127,10 @@ impl Catalog {
         &self,
         name: &Name,
         request: &KernelRequest,
-        is_cancelled: &dyn Fn() -> bool,
+        observer: &dyn Observer,
     ) -> Result<KernelEntry, Error> {
         self.check_name(name)?;
+        observer.begin(Step::Kernel)?;
         let mut problems = Problems::default();
         let found = resolve(self, request, None, &mut problems);
         problems.into_result()?;
@@ -127,6 +138,7 @@ impl Catalog {
             return Err(Error::new(ErrorKind::Usage, "no kernel was given")
                 .with_hint("name its file with --kernel"));
         };
+        observer.begin(Step::Reserve)?;
         self.shelf.sweep()?;
         let lock = self.shelf.lock()?;
         self.check_name(name)?;
@@ -138,7 +150,9 @@ impl Catalog {
         }
         let staging = lock.stage(&ImageId::fresh().to_string(), Some(name))?;
         drop(lock);
-        copy_kernel(&found, staging.directory(), is_cancelled)?;
+        observer.begin(Step::Stage)?;
+        copy_kernel(&found, staging.directory(), &|| observer.is_cancelled())?;
+        observer.begin(Step::Publish)?;
         let record = KernelRecord {
             schema: CATALOG_SCHEMA_VERSION,
             name: name.clone(),

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Operation, Pace, Watch};
 use crate::error::Error;
+use crate::watch::{Observer as _, Step};
 
 /// The cache; none where there is no folder. Looking at a cache should not make one.
-fn open(context: &Context) -> Result<Option<Cache>, Error> {
-    Ok(Cache::open_existing(&context.config.places.cache)?)
+fn open(context: &Context, watch: &Watch) -> Result<Option<Cache>, Error> {
+    let places = &context.config.places;
+    Ok(Cache::open_existing(&places.cache, watch.waiter())?)
 }
 
 /// Tells where the cache is and what is in it.
@@ -59,8 +61,8 @@ impl Operation for CacheShow {
     const METHOD: &'static str = "cache.show";
     type Reply = CacheContents;
 
-    fn run(self, context: &Context, _: &Watch) -> Result<CacheContents, Error> {
-        let found = match open(context)? {
+    fn run(self, context: &Context, watch: &Watch) -> Result<CacheContents, Error> {
+        let found = match open(context, watch)? {
             Some(cache) => cache.show()?,
             None => cache::Contents::default(),
         };
@@ -142,7 +144,9 @@ impl Operation for CacheVerify {
     type Reply = CacheVerified;
 
     fn run(self, context: &Context, watch: &Watch) -> Result<CacheVerified, Error> {
-        let Some((cache, repairs)) = Cache::repair(&context.config.places.cache)? else {
+        watch.begin(Step::Verify)?;
+        let root = &context.config.places.cache;
+        let Some((cache, repairs)) = Cache::repair(root, watch.waiter())? else {
             return Ok(CacheVerified::default());
         };
         let repaired = repairs.into_iter().map(|repair| RepairedEntry {
@@ -218,14 +222,15 @@ impl Operation for CachePrune {
     const METHOD: &'static str = "cache.prune";
     type Reply = CachePruned;
 
-    fn run(self, context: &Context, _: &Watch) -> Result<CachePruned, Error> {
+    fn run(self, context: &Context, watch: &Watch) -> Result<CachePruned, Error> {
         let policy = PrunePolicy {
             now: SystemTime::now(),
             unused_for: self.unused_for_seconds.map(Duration::from_secs),
             keep_bytes: self.keep_size_bytes,
             dry_run: self.dry_run,
         };
-        let found = match open(context)? {
+        watch.begin(Step::Remove)?;
+        let found = match open(context, watch)? {
             Some(cache) => cache.prune(&policy)?,
             None => cache::Pruned::default(),
         };

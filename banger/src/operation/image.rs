@@ -12,11 +12,11 @@ use super::{
 };
 use crate::error::Error;
 use crate::image::{
-    self, BootConfig, Machine, Made, Observer, PackagesRequest, Pipeline, PullRequest,
-    RegisterRequest, Report, Vmm,
+    self, BootConfig, Machine, Made, PackagesRequest, Pipeline, PullRequest, RegisterRequest,
+    Report, Vmm,
 };
-use crate::progress::Forward;
 use crate::store::{Image, ImageId, Name, Store};
+use crate::watch::{Observer as _, Step};
 
 /// Pulls an image into the store, ready to boot.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -69,18 +69,11 @@ impl Operation for ImagePull {
         let pipeline = Pipeline {
             runtime: Handle::current(),
             options,
-            progress: Forward::to(watch.progress.clone()),
-            cancellation: watch.cancellation.clone(),
+            watch: watch.clone(),
         };
-        let store = context.store();
-        let made = image::pull(&store, &context.catalog(), &request, &pipeline, watch)?;
+        let store = context.store(watch);
+        let made = image::pull(&store, &context.catalog(watch), &request, &pipeline, watch)?;
         ImageMade::of(&store, made)
-    }
-}
-
-impl Observer for Watch {
-    fn is_cancelled(&self) -> bool {
-        self.cancellation.is_cancelled()
     }
 }
 
@@ -128,15 +121,16 @@ impl Operation for ImageRegister {
         self.kernel.files.check_portable()
     }
 
-    fn run(self, context: &Context, _: &Watch) -> Result<ImageMade, Error> {
+    fn run(self, context: &Context, watch: &Watch) -> Result<ImageMade, Error> {
         let request = RegisterRequest {
             name: self.name,
             rootfs: self.rootfs_path,
             work_seed: self.work_seed_path,
             kernel: self.kernel.request(),
         };
-        let store = context.store();
-        let made = image::register(&store, &context.catalog(), &request)?;
+        let store = context.store(watch);
+        watch.begin(Step::Inspect)?;
+        let made = image::register(&store, &context.catalog(watch), &request)?;
         ImageMade::of(&store, made)
     }
 }
@@ -154,7 +148,7 @@ impl Operation for ImagePromote {
     type Reply = ImageMade;
 
     fn run(self, context: &Context, watch: &Watch) -> Result<ImageMade, Error> {
-        let store = context.store();
+        let store = context.store(watch);
         let made = image::promote(&store, &self.image, watch)?;
         ImageMade::of(&store, made)
     }
@@ -188,8 +182,8 @@ impl Operation for ImageList {
     const METHOD: &'static str = "image.list";
     type Reply = ImageListed;
 
-    fn run(self, context: &Context, _: &Watch) -> Result<ImageListed, Error> {
-        let listing = context.store().list()?;
+    fn run(self, context: &Context, watch: &Watch) -> Result<ImageListed, Error> {
+        let listing = context.store(watch).list()?;
         Ok(ImageListed {
             images: listing.images,
             unreadable: listing
@@ -216,8 +210,9 @@ impl Operation for ImageShow {
     const METHOD: &'static str = "image.show";
     type Reply = Report;
 
-    fn run(self, context: &Context, _: &Watch) -> Result<Report, Error> {
-        image::show(&context.store(), &self.image)
+    fn run(self, context: &Context, watch: &Watch) -> Result<Report, Error> {
+        watch.begin(Step::Inspect)?;
+        image::show(&context.store(watch), &self.image)
     }
 }
 
@@ -234,8 +229,8 @@ impl Operation for ImageRename {
     const METHOD: &'static str = "image.rename";
     type Reply = ImageMade;
 
-    fn run(self, context: &Context, _: &Watch) -> Result<ImageMade, Error> {
-        let store = context.store();
+    fn run(self, context: &Context, watch: &Watch) -> Result<ImageMade, Error> {
+        let store = context.store(watch);
         let made = Made {
             image: store.rename(&self.image, &self.name)?,
             warnings: Vec::new(),
@@ -262,9 +257,10 @@ impl Operation for ImageRemove {
     const METHOD: &'static str = "image.remove";
     type Reply = ImagesRemoved;
 
-    fn run(self, context: &Context, _: &Watch) -> Result<ImagesRemoved, Error> {
+    fn run(self, context: &Context, watch: &Watch) -> Result<ImagesRemoved, Error> {
+        watch.begin(Step::Remove)?;
         Ok(ImagesRemoved {
-            removed: image::remove(&context.store(), &self.images)?,
+            removed: image::remove(&context.store(watch), &self.images)?,
         })
     }
 }
@@ -306,9 +302,9 @@ impl Operation for ImageBootConfig {
     const METHOD: &'static str = "image.boot_config";
     type Reply = ImageBootConfigured;
 
-    fn run(self, context: &Context, _: &Watch) -> Result<ImageBootConfigured, Error> {
+    fn run(self, context: &Context, watch: &Watch) -> Result<ImageBootConfigured, Error> {
         let machine = Machine::new(self.memory_mib, self.cpus)?;
-        let image = context.store().find(&self.image)?;
+        let image = context.store(watch).find(&self.image)?;
         let (config, warnings) = image::boot_config(&image, self.vmm, machine)?;
         Ok(ImageBootConfigured { config, warnings })
     }

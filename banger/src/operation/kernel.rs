@@ -9,6 +9,7 @@ use super::{Context, Operation, Pace, Watch, all_portable};
 use crate::error::Error;
 use crate::kernel::{KernelEntry, KernelRequest};
 use crate::store::Name;
+use crate::watch::{Observer as _, Step};
 
 /// The files of a kernel, as absolute paths.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -86,9 +87,7 @@ impl Operation for KernelImport {
 
     fn run(self, context: &Context, watch: &Watch) -> Result<KernelEntry, Error> {
         let request = self.files.request();
-        context
-            .catalog()
-            .import(&self.name, &request, &|| watch.is_cancelled())
+        context.catalog(watch).import(&self.name, &request, watch)
     }
 }
 
@@ -118,8 +117,8 @@ impl Operation for KernelList {
     const METHOD: &'static str = "kernel.list";
     type Reply = KernelListed;
 
-    fn run(self, context: &Context, _: &Watch) -> Result<KernelListed, Error> {
-        let listing = context.catalog().list()?;
+    fn run(self, context: &Context, watch: &Watch) -> Result<KernelListed, Error> {
+        let listing = context.catalog(watch).list()?;
         Ok(KernelListed {
             kernels: listing.kernels,
             unreadable: listing
@@ -145,8 +144,8 @@ impl Operation for KernelShow {
     const METHOD: &'static str = "kernel.show";
     type Reply = KernelEntry;
 
-    fn run(self, context: &Context, _: &Watch) -> Result<KernelEntry, Error> {
-        context.catalog().find(&self.name)
+    fn run(self, context: &Context, watch: &Watch) -> Result<KernelEntry, Error> {
+        context.catalog(watch).find(&self.name)
     }
 }
 
@@ -168,11 +167,12 @@ impl Operation for KernelRemove {
     const METHOD: &'static str = "kernel.remove";
     type Reply = KernelsRemoved;
 
-    fn run(self, context: &Context, _: &Watch) -> Result<KernelsRemoved, Error> {
-        let (catalog, store) = (context.catalog(), context.store());
+    fn run(self, context: &Context, watch: &Watch) -> Result<KernelsRemoved, Error> {
+        let (catalog, store) = (context.catalog(watch), context.store(watch));
         for name in &self.names {
             catalog.find(name)?;
         }
+        watch.begin(Step::Remove)?;
         for name in &self.names {
             catalog.remove(&store, name)?;
         }

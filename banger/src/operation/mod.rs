@@ -18,9 +18,7 @@ mod kernel;
 mod source;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use oci_flatten::flatten::CancellationToken;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,8 +41,8 @@ pub use source::{Pull, SourceParameters};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Catalog;
-use crate::progress::Observer;
 use crate::store::Store;
+pub use crate::watch::Watch;
 
 /// Something that banger can be asked to do. It is a JSON object as a parameter, and so is its reply.
 pub trait Operation: Serialize + DeserializeOwned + JsonSchema + Send + 'static {
@@ -95,40 +93,16 @@ pub struct Context {
 }
 
 impl Context {
-    /// The store.
+    /// The store, for an operation that is watched.
     #[must_use]
-    pub fn store(&self) -> Store {
-        Store::new(self.config.places.images.clone())
+    pub fn store(&self, watch: &Watch) -> Store {
+        Store::new(self.config.places.images.clone()).waiting_as(watch.waiter())
     }
 
-    /// The kernels.
+    /// The kernels, for an operation that is watched.
     #[must_use]
-    pub fn catalog(&self) -> Catalog {
-        Catalog::new(self.config.places.kernels.clone())
-    }
-}
-
-/// Who watches an operation, and may end it.
-#[derive(Clone)]
-pub struct Watch {
-    /// Who is told how far it is.
-    pub progress: Arc<dyn Observer>,
-    /// Ends it, soon after it is cancelled.
-    pub cancellation: CancellationToken,
-}
-
-impl Watch {
-    /// Nobody watches; `cancellation` ends the operation.
-    #[must_use]
-    pub fn silent(cancellation: CancellationToken) -> Self {
-        Self {
-            progress: Arc::new(()),
-            cancellation,
-        }
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancellation.is_cancelled()
+    pub fn catalog(&self, watch: &Watch) -> Catalog {
+        Catalog::new(self.config.places.kernels.clone()).waiting_as(watch.waiter())
     }
 }
 

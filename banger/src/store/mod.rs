@@ -16,6 +16,7 @@ pub(crate) mod shelf;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use oci_flatten::lock::Waiter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +116,14 @@ impl Store {
     pub fn new(images: PathBuf) -> Self {
         Self {
             shelf: Shelf::new(images),
+        }
+    }
+
+    /// The same store, for someone who waits for its lock in another way.
+    #[must_use]
+    pub fn waiting_as(self, waiter: Waiter) -> Self {
+        Self {
+            shelf: self.shelf.waiting_as(waiter),
         }
     }
 

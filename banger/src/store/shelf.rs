@@ -16,7 +16,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use oci_flatten::directory::{self, Directory, FileKind};
+use oci_flatten::directory::{Directory, FileKind};
+use oci_flatten::lock::Waiter;
 
 use super::name::{NAME_LIMIT, Name, STAGING_SUFFIX};
 use crate::artifact::{failed, failed_in, write_new};
@@ -36,12 +37,19 @@ const SUCCESSOR: &str = ".successor";
 #[derive(Clone, Debug)]
 pub(crate) struct Shelf {
     path: PathBuf,
+    waiter: Waiter,
 }
 
 impl Shelf {
     /// The shelf at `path`, which need not exist yet.
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path }
+        let waiter = Waiter::default();
+        Self { path, waiter }
+    }
+
+    /// The same shelf, for someone who waits for its lock in another way.
+    pub(crate) fn waiting_as(self, waiter: Waiter) -> Self {
+        Self { waiter, ..self }
     }
 
     /// Where the shelf is.
@@ -75,7 +83,7 @@ impl Shelf {
             .map_err(|error| failed("create", &self.path, error))?;
         let failed = |error| failed_in("lock", &root, LOCK, error);
         let file = root.open_file_or_create(LOCK).map_err(failed)?;
-        directory::lock(&file).map_err(failed)?;
+        self.waiter.lock(&file, &root.path_of(LOCK))?;
         Ok(ShelfLock { root, _file: file })
     }
 

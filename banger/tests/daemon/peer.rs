@@ -35,9 +35,21 @@ impl Daemon {
         Self::start_with(folder, log.into())
     }
 
+    /// Starts one that stalls its operations at a step, until they are cancelled.
+    pub(crate) fn start_stalled(folder: tempfile::TempDir, step: &str) -> Self {
+        let log = File::create(folder.path().join("log")).unwrap();
+        let mut command = banger(folder.path());
+        Self::started(folder, command.env("BANGER_STALL_AT", step), log.into())
+    }
+
     /// Starts one whose log goes elsewhere.
     pub(crate) fn start_with(folder: tempfile::TempDir, log: Stdio) -> Self {
-        let process = banger(folder.path())
+        let mut command = banger(folder.path());
+        Self::started(folder, &mut command, log)
+    }
+
+    fn started(folder: tempfile::TempDir, command: &mut Command, log: Stdio) -> Self {
+        let process = command
             .arg("daemon")
             .stdin(Stdio::null())
             .stderr(log)

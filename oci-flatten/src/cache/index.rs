@@ -1,11 +1,11 @@
 //! `index.json`: which references are in the cache.
 
 use std::io;
-use std::thread;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::ingest::{Ingest, POLL};
+use super::ingest::Ingest;
 use super::{Cache, INDEX_FILE};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -115,9 +115,11 @@ impl Cache {
 
     fn store(&self, document: &Document) -> Result<()> {
         let (digest, size) = (&document.descriptor.digest, document.bytes.len() as u64);
+        let (begun, mut told) = (Instant::now(), false);
         while self.blob(digest, Some(size))?.is_none() {
             let Some(part) = self.lock_part(digest)? else {
-                thread::sleep(POLL);
+                let path = self.part_path(digest);
+                self.waiter.pause(&path, begun, &mut told)?;
                 continue;
             };
             let mut ingest = Ingest::resume(self.clone(), digest.clone(), size, part)?;

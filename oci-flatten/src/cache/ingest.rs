@@ -5,15 +5,16 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::blob::is_foreign;
 use super::{Cache, CachedBlob, part_name};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock;
 
 /// How often a waiting process looks whether the blob has arrived.
-pub(super) const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(50);
 /// Read size for hashing what an earlier run has left.
 const REHASH_BUFFER: usize = 256 << 10;
 
@@ -47,6 +48,7 @@ impl Cache {
     ///
     /// [`ErrorKind::Io`] or [`ErrorKind::NoSpace`] when the partial file cannot be made.
     pub async fn claim(&self, digest: &Digest, size: u64) -> Result<Claim> {
+        let (begun, mut told) = (Instant::now(), false);
         loop {
             if let Some(blob) = self.blob(digest, Some(size))? {
                 return Ok(Claim::Cached(blob));
@@ -61,8 +63,17 @@ impl Cache {
                     })??;
                 return Ok(Claim::Missing(ingest));
             }
+            if !told && begun.elapsed() >= lock::PATIENCE {
+                told = true;
+                self.waiter.tell(&self.part_path(digest));
+            }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Where a blob arrives, for messages.
+    pub(super) fn part_path(&self, digest: &Digest) -> PathBuf {
+        self.root.path_of("ingest").join(part_name(digest))
     }
 
     /// The partial file, locked; `None` while another process holds it or has just finished it.
@@ -98,7 +109,7 @@ impl Cache {
 
 impl Ingest {
     pub(super) fn resume(cache: Cache, digest: Digest, size: u64, file: File) -> Result<Self> {
-        let path = cache.root.path_of("ingest").join(part_name(&digest));
+        let path = cache.part_path(&digest);
         let failed = |error| Error::io(format!("read {}", path.display()), error);
         let mut hasher = digest.hasher();
         let mut written = file.metadata().map_err(failed)?.len();

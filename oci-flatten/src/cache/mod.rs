@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::digest::{Algorithm, Digest};
 use crate::directory::{Directory, FileFacts, FileKind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock::Waiter;
 
 pub use blob::{CachedBlob, CorruptBlob};
 pub use index::DamagedIndex;
@@ -63,6 +64,7 @@ pub struct Cache {
     root: Directory,
     /// What was thrown away since it was opened.
     discarded: Arc<Mutex<Vec<CorruptBlob>>>,
+    waiter: Waiter,
 }
 
 impl Cache {
@@ -73,11 +75,21 @@ impl Cache {
     /// [`ErrorKind::Io`] or [`ErrorKind::NoSpace`] when the folder cannot be made or written,
     /// [`ErrorKind::InvalidInput`] when it holds something other than an image layout.
     pub fn open(root: impl AsRef<Path>) -> Result<Self> {
+        Self::open_as(root, Waiter::default())
+    }
+
+    /// As [`open`](Self::open), for someone who waits for locks with less patience.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and [`ErrorKind::Cancelled`].
+    pub fn open_as(root: impl AsRef<Path>, waiter: Waiter) -> Result<Self> {
         let root = root.as_ref();
         let failed = |error| Error::io(format!("open cache {}", root.display()), error);
         let cache = Self {
             root: Directory::open_or_create(root).map_err(failed)?,
             discarded: Arc::default(),
+            waiter,
         };
         for names in [&["blobs", Algorithm::Sha256.name()][..], &["ingest"]] {
             let mut directory = cache.root.clone();
@@ -96,12 +108,12 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
-    pub fn open_existing(root: impl AsRef<Path>) -> Result<Option<Self>> {
+    /// As [`open_as`](Self::open_as).
+    pub fn open_existing(root: impl AsRef<Path>, waiter: Waiter) -> Result<Option<Self>> {
         let root = root.as_ref();
         let found = Directory::open(root).and_then(|root| root.contains(LAYOUT_FILE));
         match found {
-            Ok(true) => Self::open(root).map(Some),
+            Ok(true) => Self::open_as(root, waiter).map(Some),
             Ok(false) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io(format!("open cache {}", root.display()), error)),
@@ -197,10 +209,11 @@ impl Cache {
 
     /// Holds off everyone else who would change `index.json` or prune.
     fn lock(&self) -> Result<File> {
-        let path = self.root.path().display();
-        self.root
-            .lock()
-            .map_err(|error| Error::io(format!("lock cache {path}"), error))
+        let path = self.root.path();
+        let failed = |error| Error::io(format!("lock cache {}", path.display()), error);
+        let own = self.root.reopen().map_err(failed)?;
+        self.waiter.lock(&own, path)?;
+        Ok(own)
     }
 
     fn blobs(&self, algorithm: Algorithm) -> io::Result<Directory> {

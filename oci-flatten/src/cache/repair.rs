@@ -14,6 +14,7 @@ use super::{
 use crate::digest::Digest;
 use crate::directory::{Directory, Entry, FileKind};
 use crate::error::{Error, Result};
+use crate::lock::Waiter;
 
 /// Something that was mended or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +34,8 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
-    pub fn repair(root: impl AsRef<Path>) -> Result<Option<(Self, Vec<Repair>)>> {
+    /// As [`open_as`](Self::open_as).
+    pub fn repair(root: impl AsRef<Path>, waiter: Waiter) -> Result<Option<(Self, Vec<Repair>)>> {
         let root = root.as_ref();
         let failed = |error| Error::io(format!("repair cache {}", root.display()), error);
         let directory = match Directory::open(root) {
@@ -44,11 +45,12 @@ impl Cache {
             Err(error) => return Err(failed(error)),
         };
         let mut repairs = Vec::new();
-        let lock = directory.lock().map_err(failed)?;
+        let lock = directory.reopen().map_err(failed)?;
+        waiter.lock(&lock, root)?;
         mend_folders(&directory, &mut repairs).map_err(failed)?;
         mend_layout(&directory, &mut repairs).map_err(failed)?;
         drop(lock);
-        let cache = Self::open(root)?;
+        let cache = Self::open_as(root, waiter)?;
         let lock = cache.lock()?;
         remove_foreign(&cache.root, &mut repairs).map_err(failed)?;
         cache.mend_index(&mut repairs)?;

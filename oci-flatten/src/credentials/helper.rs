@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{Credential, CredentialPlaces};
+use super::{Credential, CredentialPlaces, Secrets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::null_is_default;
 
@@ -114,18 +114,11 @@ impl Helper {
         complaint: &[u8],
     ) -> Result<Option<Credential>> {
         if !status.success() {
-            // The protocol has helpers complain on standard output.
-            let said = [output, complaint].map(String::from_utf8_lossy).concat();
-            if is_not_found(&said) {
+            let [answer, complaint] = [output, complaint].map(String::from_utf8_lossy);
+            if is_not_found(&answer) || is_not_found(&complaint) {
                 return Ok(None);
             }
-            let shown: String = said
-                .trim()
-                .chars()
-                .take(COMPLAINT_SHOWN)
-                .flat_map(char::escape_debug)
-                .collect();
-            return Err(self.failure(&format!("{status}: {shown}")));
+            return Err(self.failure(&format!("{status}{}", shown(&answer, &complaint))));
         }
         let answer: Answer = serde_json::from_slice(output).map_err(|_| {
             self.failure("its answer is not a JSON object with Username and Secret")
@@ -174,6 +167,24 @@ async fn converse(child: &mut Child, server: &str) -> io::Result<(ExitStatus, Ve
     tokio::try_join!(say, hear)?;
     drop((stdout, stderr));
     Ok((child.wait().await?, output, complaint))
+}
+
+/// What is shown of a failed helper's words. The protocol has helpers complain on standard output, but that is also
+/// where secrets are: nothing of it is shown, and a complaint that repeats any of it is not either.
+fn shown(answer: &str, complaint: &str) -> String {
+    let mut secrets = Secrets::default();
+    answer.split_whitespace().for_each(|word| secrets.add(word));
+    let strings = answer.split('"');
+    strings.for_each(|string| secrets.add(string));
+    let complaint = complaint.trim();
+    if complaint.is_empty() || secrets.are_in(complaint) {
+        return "; what it says is not shown, for it may be a secret".to_owned();
+    }
+    let shown = complaint.chars().take(COMPLAINT_SHOWN);
+    format!(
+        ": {}",
+        shown.flat_map(char::escape_debug).collect::<String>()
+    )
 }
 
 fn is_not_found(said: &str) -> bool {

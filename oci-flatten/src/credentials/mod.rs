@@ -8,6 +8,7 @@
 
 mod file;
 mod helper;
+mod secrets;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 use file::{AuthFile, Entry, Format};
 use helper::Helper;
+pub(crate) use secrets::Secrets;
 
 /// What is shown to a registry, or to the token server that it names.
 #[derive(Clone, PartialEq, Eq)]

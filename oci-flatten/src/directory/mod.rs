@@ -370,23 +370,12 @@ impl Directory {
         Ok(rustix::fs::syncfs(&self.file)?)
     }
 
-    /// Takes the directory's lock (flock(2)), waiting for whoever holds it, in this process or another. It is
-    /// held until the result is dropped or the process ends.
+    /// Takes the directory's lock (flock(2)), which is held until the result is dropped or the process ends; `None`
+    /// when somebody holds it, in this process or another.
     ///
     /// # Errors
     ///
     /// The filesystem has no locks.
-    pub fn lock(&self) -> io::Result<File> {
-        let own = self.reopen()?;
-        lock(&own)?;
-        Ok(own)
-    }
-
-    /// As [`lock`](Self::lock), without waiting; `None` when somebody holds it.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock`](Self::lock).
     pub fn try_lock(&self) -> io::Result<Option<File>> {
         let own = self.reopen()?;
         match own.try_lock() {
@@ -397,23 +386,9 @@ impl Directory {
     }
 
     /// The same directory once more: locks and the position of a listing belong to an opening.
-    fn reopen(&self) -> io::Result<File> {
+    pub(crate) fn reopen(&self) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(&self.file, ".", flags, Mode::empty())?.into())
-    }
-}
-
-/// Takes a file's lock (flock(2)), waiting for whoever holds it, whatever signals arrive meanwhile.
-///
-/// # Errors
-///
-/// The filesystem has no locks.
-pub fn lock(file: &File) -> io::Result<()> {
-    loop {
-        match file.lock() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
-        }
     }
 }
 

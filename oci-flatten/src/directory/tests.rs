@@ -174,7 +174,8 @@ fn trees_go_whatever_their_modes_and_depth() {
 #[test]
 fn locks_exclude_within_the_process_too() {
     let (_folder, directory) = scratch();
-    let held = directory.lock().unwrap();
+    let held = directory.try_lock().unwrap();
+    assert!(held.is_some());
     assert!(directory.clone().try_lock().unwrap().is_none());
     drop(held);
     assert!(directory.try_lock().unwrap().is_some());

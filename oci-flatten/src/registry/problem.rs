@@ -12,6 +12,7 @@ use super::retry::{Failure, Remedy, requested_wait};
 use super::settings::Timeouts;
 use super::transport::{Via, server_of};
 use super::warnings;
+use crate::credentials::Secrets;
 use crate::error::{Error, ErrorKind, excerpt};
 
 /// Most of an error's body that is read, in bytes.
@@ -30,7 +31,8 @@ const SENTENCES: [&str; 8] = [
     "title",
 ];
 
-/// The failure that a response without success means.
+/// The failure that a response without success means. What it says is not shown where it repeats a secret that it was
+/// sent.
 pub(super) async fn classify(response: Response, doing: &str, timeouts: Timeouts) -> Failure {
     let status = response.status();
     let server = server_of(&response);
@@ -41,7 +43,13 @@ pub(super) async fn classify(response: Response, doing: &str, timeouts: Timeouts
         .into_iter()
         .map(|text| format!("; warning: {text}"))
         .collect();
-    let said = words(&read_excerpt(response, BODY_LIMIT, timeouts).await);
+    let secrets = response.extensions().get::<Secrets>().cloned();
+    let secrets = secrets.unwrap_or_default();
+    let warned = Some(warned).filter(|warned| !secrets.are_in(warned));
+    let warned = warned.unwrap_or_default();
+    let body = read_excerpt(response, BODY_LIMIT, timeouts).await;
+    let repeats = secrets.are_in(&String::from_utf8_lossy(&body));
+    let said = words(&body).filter(|said| !repeats && !secrets.are_in(said));
     // The title of most pages is the status once more.
     let name = status.canonical_reason().unwrap_or_default();
     let said = said
@@ -224,6 +232,27 @@ mod tests {
             let expected = code >= 500 || [408, 425, 429, 499].contains(&code);
             let status = StatusCode::from_u16(code).unwrap();
             assert_eq!(is_transient(status), expected, "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_repeats_a_secret_is_not_shown() {
+        let mut secrets = Secrets::default();
+        secrets.add_authorization("Basic dXNlcjpodW50ZXIy");
+        // In JSON, any letter may be written as a number.
+        for (body, shown) in [
+            ("user may not", ": user may not"),
+            (r#"{"errors":[{"message":"not you"}]}"#, ": not you"),
+            ("bad password hunter2", ""),
+            (r#"{"errors":[{"message":"no \u0068unter2"}]}"#, ""),
+            ("got: Basic dXNlcjpodW50ZXIy", ""),
+        ] {
+            let response = http::Response::builder().status(401);
+            let response = response.extension(secrets.clone()).body(body).unwrap();
+            let timeouts = Timeouts::default();
+            let failure = classify(Response::from(response), "ask r.io", timeouts).await;
+            let message = failure.error.to_string();
+            assert_eq!(message, format!("ask r.io: HTTP 401 Unauthorized{shown}"));
         }
     }
 }

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::Url;
 
 use super::upload::FilePart;
+use crate::credentials::Secrets;
 
 /// A request to send.
 #[derive(Clone, Debug)]
@@ -44,6 +45,20 @@ impl Request {
             headers: HeaderMap::new(),
             payload: Payload::None,
         }
+    }
+
+    /// What it shows to a server, `authorization` included, and a server may repeat.
+    pub(super) fn secrets(&self, authorization: Option<&HeaderValue>) -> Secrets {
+        let mut secrets = Secrets::default();
+        let texts = authorization.into_iter().map(HeaderValue::to_str);
+        texts
+            .flatten()
+            .for_each(|text| secrets.add_authorization(text));
+        if let Payload::Form(fields) = &self.payload {
+            let tokens = fields.iter().filter(|(name, _)| name.contains("token"));
+            tokens.for_each(|(_, token)| secrets.add(token));
+        }
+        secrets
     }
 
     /// Whether its body is so long that no answer can be expected soon.

@@ -181,7 +181,11 @@ impl Location {
     fn parse(base: &str, rest: &str, plain_http: bool) -> Result<Self> {
         let text = format!("{}{rest}", base.trim_end_matches('/'));
         let invalid = |why: String| {
-            let message = format!("registry location makes no name: {text}: {why}");
+            // What stands before an @ may be a password.
+            let shown = text
+                .rsplit_once('@')
+                .map_or(text.as_str(), |(_, host)| host);
+            let message = format!("registry location makes no name: {shown}: {why}");
             Error::new(ErrorKind::InvalidInput, message)
         };
         // Without a host the grammar would fill in Docker Hub.

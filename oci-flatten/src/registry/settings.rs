@@ -1,6 +1,7 @@
 //! What a caller decides about registries.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -126,7 +127,7 @@ impl Default for Trust {
 }
 
 /// Proxies, as `$HTTP_PROXY`, `$HTTPS_PROXY`, `$ALL_PROXY` and `$NO_PROXY` give them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     /// For `http:` URLs.
     pub http: Option<String>,
@@ -137,6 +138,25 @@ pub struct Proxies {
     /// Servers that are reached directly, separated by commas: `*`, `HOST[:PORT]` (and all below it), `.DOMAIN` (what is
     /// below it only), `ADDRESS[:PORT]`, `NETWORK/BITS`. This machine always is.
     pub no_proxy: Option<String>,
+}
+
+/// A proxy's URL may hold a password, which stays out of logs.
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            http,
+            https,
+            all,
+            no_proxy,
+        } = self;
+        let known = |url: &Option<String>| url.as_ref().map(|_| "…");
+        f.debug_struct("Proxies")
+            .field("http", &known(http))
+            .field("https", &known(https))
+            .field("all", &known(all))
+            .field("no_proxy", no_proxy)
+            .finish()
+    }
 }
 
 /// Bounds on silence and slowness. There is none on a whole download: a slow line is no failure.

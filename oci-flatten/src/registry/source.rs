@@ -18,6 +18,7 @@ use crate::platform::Platform;
 use crate::progress::{Event, Observer};
 use crate::reference::Reference;
 use crate::source::{Blob, BoxFuture, Source};
+use crate::threads;
 
 /// What a pull needs besides a reference.
 #[derive(Clone)]
@@ -57,6 +58,7 @@ impl RegistrySource {
     /// [`ErrorKind::Unauthorized`] when the registry refuses the credentials, with the files that were tried,
     /// [`ErrorKind::Network`] when it does not answer, and what [`resolve`] gives.
     pub async fn open(reference: &Reference, options: &PullOptions) -> Result<Self> {
+        threads::warm_up_pool().await?;
         let fetcher = options.fetcher(reference)?.map(Arc::new);
         let pull = Pull {
             reference,

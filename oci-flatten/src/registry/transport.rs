@@ -173,6 +173,8 @@ impl Transport {
         if let Some(via) = via {
             response.extensions_mut().insert(Via(via));
         }
+        let secrets = request.secrets(authorization);
+        response.extensions_mut().insert(secrets);
         Ok(response)
     }
 

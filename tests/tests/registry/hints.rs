@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use banger::flatten::{Options, open_and_flatten};
 use banger::source::{RegistryAccess, SourceOptions, open};
+use banger::watch::Watch;
 use banger::{Error, ErrorKind};
 use oci_flatten::flatten::CancellationToken;
 use oci_flatten::progress::{Observer, Silent};
@@ -32,7 +33,14 @@ fn options(client: &Client) -> SourceOptions {
 async fn refused(client: &Client, reference: &str) -> Error {
     let name = SourceName::parse(reference).unwrap();
     let observer: Arc<dyn Observer> = Arc::new(Silent);
-    match open(&name, &options(client), &observer).await {
+    match open(
+        &name,
+        &options(client),
+        &observer,
+        &CancellationToken::new(),
+    )
+    .await
+    {
         Ok(_) => panic!("{reference} opens"),
         Err(error) => error,
     }
@@ -109,15 +117,13 @@ async fn warnings_are_part_of_the_result() {
     let client = Client::new();
     let reference = format!("{}/app", registry.domain());
     let name = SourceName::parse(&reference).unwrap();
-    let observer: Arc<dyn Observer> = Arc::new(Silent);
     let file = tempfile::tempfile().unwrap();
     let (_, summary) = open_and_flatten(
         &name,
         &options(&client),
         &file,
         &Options::default(),
-        &observer,
-        &CancellationToken::new(),
+        &Watch::silent(CancellationToken::new()),
     )
     .await
     .unwrap();

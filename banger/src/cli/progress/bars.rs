@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use banger::progress::{LayerBlob, ProgressEvent};
 use banger::size::format_count;
+use banger::watch::Step;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::lines::waiting;
 use crate::cli::report::printable;
 use crate::cli::screen;
 
@@ -101,6 +103,14 @@ impl Bars {
                 self.say(&digest, "downloaded");
             }
             ProgressEvent::Retrying { reason, .. } => self.total.set_message(printable(&reason)),
+            ProgressEvent::Waiting { what } => {
+                self.total.set_message(printable(&waiting(&what)));
+            }
+            ProgressEvent::StepStarted { step } => {
+                if let Some(text) = described(step) {
+                    self.total.set_message(text);
+                }
+            }
             ProgressEvent::LayerStarted { layer } => {
                 self.flattening = Some(layer);
                 if let Some(bar) = self.layers.get(layer) {
@@ -186,6 +196,18 @@ impl Bars {
         let entries = format_count(sum(|(_, entries)| *entries));
         self.total.set_message(format!("{entries} entries"));
     }
+}
+
+/// What is said of a step that comes after the layers.
+fn described(step: Step) -> Option<&'static str> {
+    Some(match step {
+        Step::Finish => "finishing the filesystem",
+        Step::Seal => "appending the hash tree",
+        Step::Stage => "copying the kernel",
+        Step::Inspect => "looking into the filesystem",
+        Step::Publish => "flushing to disk",
+        _ => return None,
+    })
 }
 
 /// Rows of the terminal.

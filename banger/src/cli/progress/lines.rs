@@ -26,6 +26,11 @@ impl Plain {
     }
 }
 
+/// Whom the command waits for.
+pub(super) fn waiting(what: &str) -> String {
+    format!("waiting for another run, which has locked {what}")
+}
+
 fn plain_line(event: &ProgressEvent, layers: usize) -> Option<String> {
     Some(match event {
         ProgressEvent::Resolved {
@@ -48,6 +53,7 @@ fn plain_line(event: &ProgressEvent, layers: usize) -> Option<String> {
             let what = digest.as_deref().unwrap_or("request");
             format!("{what}: {reason}; attempt {attempt} in {wait_seconds:.1} s")
         }
+        ProgressEvent::Waiting { what } => waiting(what),
         ProgressEvent::LayerStarted { layer } => {
             format!("layer {} of {layers}: flattening", layer + 1)
         }
