@@ -11,9 +11,6 @@ const KNOWN: &[&str] = &[
     "banger: kernel::catalog",
     "ext4-writer: encode::groups",
     "ext4-writer: options::features",
-    "ext4-writer: plan::layout",
-    "ext4-writer: source::directory",
-    "ext4-writer: tree::acl",
     "oci-flatten: compression::codec",
     "oci-flatten: image::resolve",
 ];
