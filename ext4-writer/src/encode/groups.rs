@@ -2,18 +2,12 @@
 
 use zerocopy::IntoBytes;
 
+use super::totals::Totals;
 use super::{BlockSink, Source, superblock};
 use crate::disk::group_descriptor::{BLOCK_UNINIT, GroupDescriptor, INODE_UNINIT, INODE_ZEROED};
 use crate::error::Error;
 use crate::ids::{BlockNumber, GroupNumber};
 use crate::number::{Fit, Halves, Widen};
-
-/// Free space of the finished filesystem.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Totals {
-    pub(crate) free_blocks: u64,
-    pub(crate) free_inodes: u64,
-}
 
 pub(super) fn encode(
     source: Source<'_>,

@@ -9,6 +9,7 @@ mod side;
 mod superblock;
 mod system_file;
 mod system_inodes;
+mod totals;
 mod xattrs;
 
 use crate::content::Content;
@@ -19,8 +20,8 @@ use crate::options::FormatOptions;
 use crate::plan::{Places, Plan, SystemKind};
 use crate::tree::{FileTree, NodeIndex};
 
-pub(crate) use self::groups::Totals;
 pub(crate) use self::superblock::primary;
+pub(crate) use self::totals::Totals;
 
 /// Takes blocks in any order; shorter input is padded with zeros.
 pub(crate) trait BlockSink {

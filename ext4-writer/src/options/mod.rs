@@ -1,11 +1,13 @@
 //! What the caller decides about an image.
 
+mod error;
 mod features;
 mod size;
 
 use uuid::Uuid;
 
-pub use self::features::{Features, MountOptions, OptionsError};
+pub use self::error::OptionsError;
+pub use self::features::{Features, MountOptions};
 pub(crate) use self::size::MAX_BYTES;
 pub use self::size::{InodeRule, JournalRule, SizeRule};
 pub use crate::dir_hash::HashAlgorithm;

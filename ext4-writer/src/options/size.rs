@@ -1,6 +1,7 @@
 //! Rules for the size of the filesystem, of its inode tables and of its journal.
 
-use super::{FormatOptions, OptionsError};
+use super::FormatOptions;
+use super::error::OptionsError;
 
 /// How large the filesystem becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,6 @@ const KNOWN: &[&str] = &[
     "banger: daemon::connection",
     "banger: image::describe",
     "banger: kernel::catalog",
-    "ext4-writer: encode::groups",
-    "ext4-writer: options::features",
     "oci-flatten: compression::codec",
     "oci-flatten: image::resolve",
 ];
