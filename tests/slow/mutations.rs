@@ -61,8 +61,8 @@ const MUTATIONS: [Mutation; 17] = [
     mutation(
         "files have an even length",
         "encode/inodes.rs",
-        "fields.size = content.size;",
-        "fields.size = content.size.next_multiple_of(2);",
+        "fields.size = content.size();",
+        "fields.size = content.size().next_multiple_of(2);",
         ("property", "random_trees_are_read_back"),
     ),
     mutation(
@@ -163,7 +163,7 @@ const MUTATIONS: [Mutation; 17] = [
     mutation(
         "the checksum of inode bitmaps covers their padding",
         "encode/groups.rs",
-        "plan.checksums.bitmap(&inodes[..per_group as usize / 8])",
+        "plan.checksums.bitmap(&inodes[..per_group.to_usize() / 8])",
         "plan.checksums.bitmap(&inodes)",
         (
             "broken",
@@ -173,7 +173,7 @@ const MUTATIONS: [Mutation; 17] = [
     mutation(
         "owners lose the upper half of their number",
         "encode/inodes.rs",
-        "raw.uid_high = ((uid >> 16) as u16).into();",
+        "raw.uid_high = uid.high().into();",
         "raw.uid_high = 0.into();",
         ("findings", "seeds_pass"),
     ),
