@@ -17,7 +17,7 @@ struct Piece {
 
 /// Content of the tree by address, so that what no file owns counts as free.
 pub(crate) fn reclaim_lost(tree: &FileTree<Content>, store: &mut ContentStore, live: u64) {
-    if store.space.used() == live {
+    if store.allocator.used() == live {
         return;
     }
     let mut ranges: Vec<Range<u64>> = pieces(tree)
@@ -27,7 +27,7 @@ pub(crate) fn reclaim_lost(tree: &FileTree<Content>, store: &mut ContentStore, l
         })
         .collect();
     ranges.sort_unstable_by_key(|range| range.start);
-    store.space.keep_only(ranges.into_iter());
+    store.allocator.keep_only(ranges.into_iter());
 }
 
 /// Fills every hole below the content's end from the end. Deterministic, and moves each block at most once.
@@ -78,13 +78,13 @@ fn move_down<D: Device>(
     let mut pieces = Vec::new();
     while left > 0
         && store
-            .space
-            .holes()
+            .allocator
+            .free_ranges()
             .iter()
             .next()
             .is_some_and(|hole| hole.start < start)
     {
-        let Some(target) = store.space.take_lowest(u64::from(left)) else {
+        let Some(target) = store.allocator.take_lowest(u64::from(left)) else {
             break;
         };
         let count = (target.end - target.start) as u32;
@@ -101,7 +101,7 @@ fn move_down<D: Device>(
             count,
             store,
         )?;
-        store.space.release(&[from]);
+        store.allocator.release(&[from]);
         pieces.push(Extent {
             physical: BlockNumber(target.start),
             ..from
@@ -129,7 +129,7 @@ fn copy<D: Device>(
     store: &ContentStore,
 ) -> Result<(), Error> {
     const CHUNK_BYTES: u32 = 1 << 20;
-    let size = store.space.places().shape.block_size;
+    let size = store.allocator.backups().geometry.block_size;
     let per_chunk = CHUNK_BYTES / size;
     let mut buffer = vec![0; (per_chunk.min(count) * size) as usize];
     let mut writer = RunWriter::new(size);

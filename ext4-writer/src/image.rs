@@ -6,7 +6,7 @@ use crate::device::{Access, Device};
 use crate::error::Error;
 use crate::ids::BlockNumber;
 use crate::options::{Features, FormatOptions};
-use crate::plan::{self, Census, Demand, Places, Sized, Sizer};
+use crate::plan::{self, BackupGeometry, Census, Demand, Sized, Sizer};
 use crate::planned::PlannedImage;
 use crate::summary::Summary;
 use crate::tree::{FileTree, NodeIndex, NodeKind};
@@ -53,7 +53,7 @@ impl<D: Device> ImageWriter<D> {
             inline_limit: if inline { plan::INLINE_BYTES } else { 0 },
             zeros_to_holes: options.zeros_to_holes,
         };
-        let store = ContentStore::new(Places::new(&options), rules);
+        let store = ContentStore::new(BackupGeometry::new(&options), rules);
         Ok(Self {
             access,
             options,
@@ -108,15 +108,15 @@ impl<D: Device> ImageWriter<D> {
     pub fn plan(mut self, mut tree: FileTree<Content>) -> Result<PlannedImage<D>, Error> {
         self.store.flush(&self.access)?;
         self.options.hash_seed = Some(self.options.effective_hash_seed());
-        let shape = self.store.space.places().shape;
+        let geometry = self.store.allocator.backups().geometry;
         check_owner(&tree, self.store.owner())?;
-        let census = Census::new(&mut tree, &self.options, shape)?;
+        let census = Census::new(&mut tree, &self.options, geometry)?;
         reclaim_lost(&tree, &mut self.store, census.content_blocks);
         let sized = self.settle(&mut tree, &census)?;
         Ok(PlannedImage {
             access: self.access,
             options: self.options,
-            space: self.store.space,
+            allocator: self.store.allocator,
             tree,
             census,
             sized,
@@ -127,11 +127,11 @@ impl<D: Device> ImageWriter<D> {
     fn settle(&mut self, tree: &mut FileTree<Content>, census: &Census) -> Result<Sized, Error> {
         let decided = match self.sizer(tree, census, self.packed_end()).decide() {
             // Holes left by releases may split files that move into them: count again with them in place.
-            Err(Error::TooSmall { .. }) if self.has_holes() => None,
+            Err(Error::TooSmall { .. }) if self.has_free_ranges() => None,
             decided => Some(decided?),
         };
         if let Some(sized) = decided {
-            let end = self.store.space.cursor();
+            let end = self.store.allocator.cursor();
             if let Some(sized) = self
                 .sizer(tree, census, end)
                 .place(sized.dimensions.blocks, sized.bytes)
@@ -140,7 +140,8 @@ impl<D: Device> ImageWriter<D> {
             }
         }
         compact(tree, &mut self.store, &self.access)?;
-        self.sizer(tree, census, self.store.space.cursor()).decide()
+        self.sizer(tree, census, self.store.allocator.cursor())
+            .decide()
     }
 
     fn sizer<'a>(
@@ -149,22 +150,22 @@ impl<D: Device> ImageWriter<D> {
         census: &'a Census,
         start: BlockNumber,
     ) -> Sizer<'a> {
-        let places = *self.store.space.places();
-        let demand = Demand::new(census, tree, places.shape);
+        let backups = *self.store.allocator.backups();
+        let demand = Demand::new(census, tree, backups.geometry);
         Sizer {
             options: &self.options,
-            places,
+            backups,
             demand,
             start,
         }
     }
 
     fn packed_end(&self) -> BlockNumber {
-        plan::packed_end(self.store.space.places(), self.store.space.used())
+        plan::packed_end(self.store.allocator.backups(), self.store.allocator.used())
     }
 
-    fn has_holes(&self) -> bool {
-        self.store.space.holes().blocks() > 0
+    fn has_free_ranges(&self) -> bool {
+        self.store.allocator.free_ranges().blocks() > 0
     }
 }
 

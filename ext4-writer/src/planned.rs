@@ -2,14 +2,14 @@
 
 use uuid::Uuid;
 
-use crate::content::{Content, Space};
+use crate::content::{BlockAllocator, Content};
 use crate::device::{Access, Device, RunWriter};
 use crate::disk::superblock;
 use crate::encode::{self, BlockSink, Source};
 use crate::error::Error;
 use crate::ids::BlockNumber;
 use crate::options::{FormatOptions, SizeRule};
-use crate::plan::{self, Census, Demand, Places, Plan, Sized, Sizer};
+use crate::plan::{self, BackupGeometry, Census, Demand, Plan, Sized, Sizer};
 use crate::summary::Summary;
 use crate::tree::FileTree;
 
@@ -34,7 +34,7 @@ use crate::tree::FileTree;
 pub struct PlannedImage<D: Device> {
     pub(crate) access: Access<D>,
     pub(crate) options: FormatOptions,
-    pub(crate) space: Space,
+    pub(crate) allocator: BlockAllocator,
     pub(crate) tree: FileTree<Content>,
     pub(crate) census: Census,
     pub(crate) sized: Sized,
@@ -43,7 +43,7 @@ pub struct PlannedImage<D: Device> {
 impl<D: Device> PlannedImage<D> {
     /// Length of the filesystem in bytes. The file may be longer by what ext4 cannot use of the size asked for.
     pub fn size_bytes(&self) -> u64 {
-        self.sized.dimensions.blocks * u64::from(self.sized.places.shape.block_size)
+        self.sized.dimensions.blocks * u64::from(self.sized.backups.geometry.block_size)
     }
 
     /// Whether another size rule would have made the same filesystem.
@@ -52,16 +52,16 @@ impl<D: Device> PlannedImage<D> {
             size: rule,
             ..self.options.clone()
         };
-        let places = Places::new(&options);
-        let demand = Demand::new(&self.census, &self.tree, places.shape);
+        let backups = BackupGeometry::new(&options);
+        let demand = Demand::new(&self.census, &self.tree, backups.geometry);
         let sizer = Sizer {
             options: &options,
-            places,
+            backups,
             demand,
-            start: plan::packed_end(&places, self.space.used()),
+            start: plan::packed_end(&backups, self.allocator.used()),
         };
         // Contents have been placed by the one that was asked for.
-        places == *self.space.places()
+        backups == *self.allocator.backups()
             && sizer
                 .decide()
                 .is_ok_and(|sized| sized.dimensions == self.sized.dimensions)
@@ -84,27 +84,31 @@ impl<D: Device> PlannedImage<D> {
         let Self {
             access,
             options,
-            space,
+            allocator,
             tree,
             census,
             sized,
         } = self;
-        let plan = Plan::new(census, sized, &options, &space);
-        clear(&access, &space, &plan)?;
+        let plan = Plan::new(census, sized, &options, &allocator);
+        clear(&access, &allocator, &plan)?;
         write(&access, &options, &plan, &tree)
     }
 }
 
 /// Has everything read as zeros that is not written later: what was released, and on a device that
 /// begins with other bytes, every place of metadata.
-fn clear<D: Device>(access: &Access<D>, space: &Space, plan: &Plan) -> Result<(), Error> {
-    for range in space.stale() {
+fn clear<D: Device>(
+    access: &Access<D>,
+    allocator: &BlockAllocator,
+    plan: &Plan,
+) -> Result<(), Error> {
+    for range in allocator.stale() {
         access.discard(range)?;
     }
     if access.starts_zeroed() {
         return Ok(());
     }
-    let content_end = space.cursor().0;
+    let content_end = allocator.cursor().0;
     let groups = plan.layout().groups.iter();
     let tables = groups.map(|group| {
         group.inode_table.0..group.inode_table.0 + u64::from(plan.dimensions().table_blocks)
@@ -137,7 +141,7 @@ fn write<D: Device>(
     };
     let mut sink = Sink {
         access,
-        writer: RunWriter::new(plan.shape().block_size),
+        writer: RunWriter::new(plan.geometry().block_size),
     };
     let totals = encode::encode(source, &mut sink)?;
     sink.writer.flush(access)?;
@@ -146,8 +150,8 @@ fn write<D: Device>(
     access.write_bytes(superblock::OFFSET, &primary)?;
     access.sync()?;
     let dimensions = plan.dimensions();
-    let block_size = plan.shape().block_size;
-    let demand = Demand::new(&plan.census, tree, plan.shape());
+    let block_size = plan.geometry().block_size;
+    let demand = Demand::new(&plan.census, tree, plan.geometry());
     Ok(Summary {
         size_bytes: bytes,
         block_size,

@@ -92,8 +92,8 @@ const MUTATIONS: [Mutation; 17] = [
     mutation(
         "released bytes stay",
         "planned.rs",
-        "for range in space.stale() {",
-        "for range in space.stale().take(0) {",
+        "for range in allocator.stale() {",
+        "for range in allocator.stale().take(0) {",
         (
             "space",
             "released_content_leaves_no_bytes_in_what_stays_free",

@@ -1,13 +1,13 @@
 //! Contents of regular files, stored while they stream in.
 
-mod holes;
-mod space;
+mod allocator;
+mod free_ranges;
 mod store;
 mod writer;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub(crate) use self::space::Space;
+pub(crate) use self::allocator::BlockAllocator;
 pub(crate) use self::store::{ContentRules, ContentStore, is_zero};
 pub use self::writer::{ContentWriter, SuspendedContent};
 use crate::ids::{BlockNumber, LogicalBlock};

@@ -1,16 +1,16 @@
 //! Takes the bytes of contents and sends their blocks on.
 
-use super::space::{Space, Window};
+use super::allocator::{BlockAllocator, Window};
 use super::{Content, Data, Extent, Owner};
 use crate::device::{Access, Device, RunWriter};
 use crate::error::Error;
 use crate::ids::LogicalBlock;
-use crate::plan::Places;
+use crate::plan::BackupGeometry;
 
 /// Stores contents.
 #[derive(Debug)]
 pub(crate) struct ContentStore {
-    pub(crate) space: Space,
+    pub(crate) allocator: BlockAllocator,
     owner: Owner,
     writer: RunWriter,
     block_size: usize,
@@ -48,10 +48,10 @@ const WINDOW_BLOCKS: u64 = 256;
 const MAX_FILE_BLOCKS: u64 = u32::MAX as u64;
 
 impl ContentStore {
-    pub(crate) fn new(places: Places, rules: ContentRules) -> Self {
-        let block_size = places.shape.block_size;
+    pub(crate) fn new(backups: BackupGeometry, rules: ContentRules) -> Self {
+        let block_size = backups.geometry.block_size;
         Self {
-            space: Space::new(places),
+            allocator: BlockAllocator::new(backups),
             owner: Owner::unique(),
             writer: RunWriter::new(block_size),
             block_size: block_size as usize,
@@ -152,9 +152,9 @@ impl ContentStore {
 
     /// Gives back what an open content still holds.
     pub(crate) fn abandon(&mut self, open: OpenContent) {
-        self.space.release(&open.extents);
+        self.allocator.release(&open.extents);
         if let Some(window) = open.window {
-            self.space.close(window);
+            self.allocator.close(window);
         }
         self.spare = open.staged;
         self.spare.clear();
@@ -164,7 +164,7 @@ impl ContentStore {
         if !content.belongs_to(self.owner) {
             return Err(Error::ForeignContent);
         }
-        self.space.release(content.extents());
+        self.allocator.release(content.extents());
         Ok(())
     }
 
@@ -228,13 +228,13 @@ impl ContentStore {
         let logical = LogicalBlock((end.div_ceil(self.block_size as u64) - 1) as u32);
         let physical = loop {
             if let Some(window) = &mut open.window
-                && let Some(block) = self.space.take(window)
+                && let Some(block) = self.allocator.take(window)
             {
                 break block;
             }
             let left = open.expected_blocks.saturating_sub(u64::from(logical.0));
             open.window = Some(
-                self.space
+                self.allocator
                     .window(if left == 0 { WINDOW_BLOCKS } else { left }),
             );
         };

@@ -12,7 +12,9 @@ use crate::disk::htree::{
 use crate::error::Error;
 use crate::ids::InodeNumber;
 use crate::number::{Fit, Widen};
-use crate::plan::{DOTS_BYTES, IndexShape, LeafFiller, Shape, entry_bytes, node_limit, root_limit};
+use crate::plan::{
+    DOTS_BYTES, Geometry, IndexShape, LeafFiller, entry_bytes, node_limit, root_limit,
+};
 use crate::tree::{Directory, FileType, NodeIndex, NodeKind};
 
 /// Whether a directory of so many blocks is a hash tree.
@@ -34,7 +36,7 @@ pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<()
         })
         .collect();
     order.sort_unstable();
-    let mut walker = Walker::new(source.plan.places(), source.plan.layout().directories);
+    let mut walker = Walker::new(source.plan.backups(), source.plan.layout().directories);
     for (_, id) in order {
         let NodeKind::Directory(directory) = &source.tree.slot(id).kind else {
             continue;
@@ -54,7 +56,7 @@ struct DirectoryEncoder<'a> {
     id: NodeIndex,
     inode: InodeNumber,
     parent: InodeNumber,
-    shape: Shape,
+    geometry: Geometry,
     checksum: InodeChecksum,
 }
 
@@ -75,7 +77,7 @@ impl<'a> DirectoryEncoder<'a> {
             id,
             inode,
             parent,
-            shape: source.plan.shape(),
+            geometry: source.plan.geometry(),
             checksum,
         }
     }
@@ -86,7 +88,7 @@ impl<'a> DirectoryEncoder<'a> {
         walker: &mut Walker<'_>,
         sink: &mut impl BlockSink,
     ) -> Result<(), Error> {
-        let mut filler = LeafFiller::linear(self.shape);
+        let mut filler = LeafFiller::linear(self.geometry);
         let mut block = self.empty();
         self.add_dots(&mut block);
         let mut written = 0;
@@ -109,9 +111,9 @@ impl<'a> DirectoryEncoder<'a> {
     fn indexed(&self, walker: &mut Walker<'_>, sink: &mut impl BlockSink) -> Result<(), Error> {
         let slack = self.source.options.directory_slack_percent;
         let hashes = self.leaf_hashes(slack);
-        let index = IndexShape::new(hashes.len().fit_u32(), self.shape);
+        let index = IndexShape::new(hashes.len().fit_u32(), self.geometry);
         self.index_blocks(&index, &hashes, walker, sink)?;
-        let mut filler = LeafFiller::indexed(self.shape, slack);
+        let mut filler = LeafFiller::indexed(self.geometry, slack);
         let mut block = self.empty();
         for child in self.source.tree.entries(self.id) {
             if filler.add(child.name.len()) && filler.leaves > 1 {
@@ -126,7 +128,7 @@ impl<'a> DirectoryEncoder<'a> {
     /// The hash with which each leaf begins; the lowest bit says that names of that hash lie in the leaf before, too.
     fn leaf_hashes(&self, slack: u8) -> Vec<u32> {
         let hasher = &self.source.plan.hasher;
-        let mut filler = LeafFiller::indexed(self.shape, slack);
+        let mut filler = LeafFiller::indexed(self.geometry, slack);
         let mut hashes = Vec::new();
         let mut previous: Option<&[u8]> = None;
         for child in self.source.tree.entries(self.id) {
@@ -148,7 +150,7 @@ impl<'a> DirectoryEncoder<'a> {
         walker: &mut Walker<'_>,
         sink: &mut impl BlockSink,
     ) -> Result<(), Error> {
-        let width = node_limit(self.shape).to_usize();
+        let width = node_limit(self.geometry).to_usize();
         // For each level the hash with which each of its blocks begins.
         let mut levels = vec![hashes.to_vec()];
         for _ in &index.node_levels {
@@ -171,7 +173,7 @@ impl<'a> DirectoryEncoder<'a> {
     }
 
     fn root(&self, index: &IndexShape, hashes: &[u32]) -> Vec<u8> {
-        let size = self.shape.block_size.to_usize();
+        let size = self.geometry.block_size.to_usize();
         let mut block = BlockFiller {
             bytes: vec![0; size],
             at: 0,
@@ -192,7 +194,7 @@ impl<'a> DirectoryEncoder<'a> {
         self.fill_index(
             &mut bytes,
             ROOT_ENTRIES_OFFSET,
-            root_limit(self.shape),
+            root_limit(self.geometry),
             hashes,
             1,
         );
@@ -200,7 +202,7 @@ impl<'a> DirectoryEncoder<'a> {
     }
 
     fn node(&self, hashes: &[u32], first_child: u32) -> Vec<u8> {
-        let mut bytes = vec![0; self.shape.block_size.to_usize()];
+        let mut bytes = vec![0; self.geometry.block_size.to_usize()];
         let cover = Entry {
             inode: 0.into(),
             rec_len: bytes.len().fit_u16().into(),
@@ -211,7 +213,7 @@ impl<'a> DirectoryEncoder<'a> {
         self.fill_index(
             &mut bytes,
             NODE_ENTRIES_OFFSET,
-            node_limit(self.shape),
+            node_limit(self.geometry),
             hashes,
             first_child,
         );
@@ -232,7 +234,7 @@ impl<'a> DirectoryEncoder<'a> {
             count: hashes.len().fit_u16().into(),
         };
         bytes[offset..offset + 4].copy_from_slice(counts.as_bytes());
-        if self.shape.checksums {
+        if self.geometry.checksums {
             // Over the entries in use, then over the tail with its checksum as zero.
             let used = offset + hashes.len() * ENTRY_BYTES;
             let tail = offset + limit.to_usize() * ENTRY_BYTES;
@@ -244,7 +246,7 @@ impl<'a> DirectoryEncoder<'a> {
 
     fn empty(&self) -> BlockFiller {
         BlockFiller {
-            bytes: vec![0; self.shape.block_size.to_usize()],
+            bytes: vec![0; self.geometry.block_size.to_usize()],
             at: 0,
             last: 0,
         }
@@ -264,9 +266,9 @@ impl<'a> DirectoryEncoder<'a> {
     }
 
     fn finish(&self, mut block: BlockFiller) -> Vec<u8> {
-        let end = self.shape.directory_bytes();
+        let end = self.geometry.directory_bytes();
         block.stretch(end);
-        if self.shape.checksums {
+        if self.geometry.checksums {
             let tail = Tail {
                 reserved_zero1: 0.into(),
                 rec_len: TAIL_BYTES.fit_u16().into(),

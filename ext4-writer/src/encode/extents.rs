@@ -10,7 +10,7 @@ use crate::disk::extent::{Header, Index, Leaf, MAGIC, RECORD_BYTES};
 use crate::disk::inode::BLOCK_BYTES;
 use crate::ids::{BlockNumber, LogicalBlock};
 use crate::number::{Fit, Widen};
-use crate::plan::{MAX_EXTENT_BLOCKS, ROOT_RECORDS, Shape};
+use crate::plan::{Geometry, MAX_EXTENT_BLOCKS, ROOT_RECORDS};
 
 /// Records of extents, cut to the length that one record may have.
 pub(super) fn split(extents: &[Extent]) -> impl Iterator<Item = Extent> {
@@ -56,7 +56,7 @@ impl ExtentTree {
     pub(super) fn new(
         extents: &[Extent],
         addresses: &[BlockNumber],
-        shape: Shape,
+        geometry: Geometry,
         checksum: InodeChecksum,
     ) -> Self {
         let mut level: Vec<Record> = split(extents)
@@ -67,10 +67,10 @@ impl ExtentTree {
         let mut depth = 0;
         while level.len().to_u64() > ROOT_RECORDS {
             level = level
-                .chunks(shape.extents_per_block().to_usize())
+                .chunks(geometry.extents_per_block().to_usize())
                 .zip(&mut addresses)
                 .map(|(records, &address)| {
-                    blocks.push((address, node(records, depth, shape, checksum)));
+                    blocks.push((address, node(records, depth, geometry, checksum)));
                     (records[0].0, index(records[0].0, address))
                 })
                 .collect();
@@ -105,11 +105,11 @@ fn index(logical: LogicalBlock, child: BlockNumber) -> [u8; RECORD_BYTES] {
     })
 }
 
-fn node(records: &[Record], depth: u16, shape: Shape, checksum: InodeChecksum) -> Vec<u8> {
-    let max = shape.extents_per_block();
-    let mut bytes = vec![0; shape.block_size.to_usize()];
+fn node(records: &[Record], depth: u16, geometry: Geometry, checksum: InodeChecksum) -> Vec<u8> {
+    let max = geometry.extents_per_block();
+    let mut bytes = vec![0; geometry.block_size.to_usize()];
     fill(&mut bytes, records, max.fit_u16(), depth);
-    if shape.checksums {
+    if geometry.checksums {
         // The tail follows the last possible record, which is not always the block's end.
         let tail = RECORD_BYTES * (1 + max.to_usize());
         let value = checksum.of(&bytes[..tail]);

@@ -15,7 +15,7 @@ pub(super) fn encode(
     sink: &mut impl BlockSink,
 ) -> Result<Totals, Error> {
     let mut totals = Totals::default();
-    let size = source.plan.shape().descriptor_size.to_usize();
+    let size = source.plan.geometry().descriptor_size.to_usize();
     let groups = source.plan.dimensions().groups;
     let mut table = Vec::with_capacity(groups.to_usize() * size);
     for group in (0..groups).map(GroupNumber) {
@@ -31,7 +31,7 @@ pub(super) fn encode(
     table.resize(
         table
             .len()
-            .next_multiple_of(source.plan.shape().block_size.to_usize()),
+            .next_multiple_of(source.plan.geometry().block_size.to_usize()),
         0,
     );
     resize_inode(source, sink)?;
@@ -52,9 +52,9 @@ fn describe(
     let (inodes, free_inodes) = inode_bitmap(source, group);
     totals.free_blocks += u64::from(free_blocks);
     totals.free_inodes += u64::from(free_inodes);
-    let places = plan.layout().groups[group.0.to_usize()];
-    sink.put(places.block_bitmap, &blocks)?;
-    sink.put(places.inode_bitmap, &inodes)?;
+    let backups = plan.layout().groups[group.0.to_usize()];
+    sink.put(backups.block_bitmap, &blocks)?;
+    sink.put(backups.inode_bitmap, &inodes)?;
     let per_group = plan.dimensions().inodes_per_group;
     let block_checksum = plan.checksums.bitmap(&blocks);
     let inode_checksum = plan.checksums.bitmap(&inodes[..per_group.to_usize() / 8]);
@@ -68,17 +68,17 @@ fn describe(
         if free_inodes == per_group {
             flags |= INODE_UNINIT;
         }
-        if free_blocks == plan.shape().blocks_per_group && !last {
+        if free_blocks == plan.geometry().blocks_per_group && !last {
             flags |= BLOCK_UNINIT;
         }
     }
     let mut descriptor = GroupDescriptor {
-        block_bitmap_lo: places.block_bitmap.low().into(),
-        block_bitmap_hi: places.block_bitmap.high().into(),
-        inode_bitmap_lo: places.inode_bitmap.low().into(),
-        inode_bitmap_hi: places.inode_bitmap.high().into(),
-        inode_table_lo: places.inode_table.low().into(),
-        inode_table_hi: places.inode_table.high().into(),
+        block_bitmap_lo: backups.block_bitmap.low().into(),
+        block_bitmap_hi: backups.block_bitmap.high().into(),
+        inode_bitmap_lo: backups.inode_bitmap.low().into(),
+        inode_bitmap_hi: backups.inode_bitmap.high().into(),
+        inode_table_lo: backups.inode_table.low().into(),
+        inode_table_hi: backups.inode_table.high().into(),
         free_blocks_count_lo: free_blocks.low().into(),
         free_blocks_count_hi: free_blocks.high().into(),
         free_inodes_count_lo: free_inodes.low().into(),
@@ -94,7 +94,7 @@ fn describe(
         flags: flags.into(),
         ..GroupDescriptor::default()
     };
-    let covered = &descriptor.as_bytes()[..plan.shape().descriptor_size.to_usize()];
+    let covered = &descriptor.as_bytes()[..plan.geometry().descriptor_size.to_usize()];
     descriptor.checksum = plan.checksums.group_descriptor(group, covered).into();
     Ok(descriptor)
 }
@@ -102,9 +102,9 @@ fn describe(
 /// The bitmap and the number of free blocks; bits beyond the filesystem's end are set.
 fn block_bitmap(source: Source<'_>, group: GroupNumber) -> (Vec<u8>, u32) {
     let plan = source.plan;
-    let start = plan.shape().group_start(group).0;
+    let start = plan.geometry().group_start(group).0;
     let count = plan.group_blocks(group);
-    let mut bits = vec![0; plan.shape().block_size.to_usize()];
+    let mut bits = vec![0; plan.geometry().block_size.to_usize()];
     let mut used = 0;
     for range in plan.used.within(start..start + u64::from(count)) {
         set(
@@ -117,7 +117,7 @@ fn block_bitmap(source: Source<'_>, group: GroupNumber) -> (Vec<u8>, u32) {
     set(
         &mut bits,
         count.to_usize(),
-        plan.shape().blocks_per_group.to_usize(),
+        plan.geometry().blocks_per_group.to_usize(),
     );
     (bits, count - used)
 }
@@ -133,7 +133,7 @@ fn inode_bitmap(source: Source<'_>, group: GroupNumber) -> (Vec<u8>, u32) {
         .saturating_sub(before)
         .min(u64::from(per_group))
         .fit_u32();
-    let mut bits = vec![0; source.plan.shape().block_size.to_usize()];
+    let mut bits = vec![0; source.plan.geometry().block_size.to_usize()];
     let all = bits.len() * 8;
     set(&mut bits, 0, used.to_usize());
     set(&mut bits, per_group.to_usize(), all);
@@ -162,9 +162,9 @@ fn resize_inode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<(), Err
         return Ok(());
     };
     let in_use = plan.dimensions().descriptor_blocks;
-    let per_block = plan.shape().addresses_per_block();
-    let first = plan.shape().group_start(GroupNumber(0)).0 + 1;
-    let mut table = vec![0; plan.shape().block_size.to_usize()];
+    let per_block = plan.geometry().addresses_per_block();
+    let first = plan.geometry().group_start(GroupNumber(0)).0 + 1;
+    let mut table = vec![0; plan.geometry().block_size.to_usize()];
     for index in in_use..in_use + plan.dimensions().reserved_descriptors {
         let primary = first + u64::from(index);
         let slot = (index % per_block).to_usize() * 4;
@@ -172,7 +172,7 @@ fn resize_inode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<(), Err
         let backups: Vec<u8> = plan
             .backup_groups()
             .flat_map(|group| {
-                let offset = u64::from(group.0) * u64::from(plan.shape().blocks_per_group);
+                let offset = u64::from(group.0) * u64::from(plan.geometry().blocks_per_group);
                 (primary + offset).fit_u32().to_le_bytes()
             })
             .collect();
@@ -189,24 +189,24 @@ fn copies(
     sink: &mut impl BlockSink,
 ) -> Result<(), Error> {
     let plan = source.plan;
-    let places = plan.places();
-    let size = plan.shape().block_size.to_usize();
-    let per_block = plan.shape().descriptors_per_block();
-    let old_style = table.chunks(size).take(places.area.to_usize());
+    let backups = plan.backups();
+    let size = plan.geometry().block_size.to_usize();
+    let per_block = plan.geometry().descriptors_per_block();
+    let old_style = table.chunks(size).take(backups.area.to_usize());
     for group in (0..plan.dimensions().groups).map(GroupNumber) {
-        let mut at = plan.shape().group_start(group);
-        if places.has_superblock(group) {
+        let mut at = plan.geometry().group_start(group);
+        if backups.has_superblock(group) {
             if group.0 > 0 {
                 sink.put(at, &superblock::copy(source, totals, group))?;
             }
             at = at.plus(1);
-            if group.0 / per_block < places.area {
+            if group.0 / per_block < backups.area {
                 for (index, block) in old_style.clone().enumerate() {
                     sink.put(at.plus(index.to_u64()), block)?;
                 }
             }
         }
-        if places.has_meta_descriptors(group)
+        if backups.has_meta_descriptors(group)
             && let Some(block) = table.chunks(size).nth((group.0 / per_block).to_usize())
         {
             sink.put(at, block)?;

@@ -2,8 +2,8 @@
 
 use zerocopy::{FromZeros, IntoBytes};
 
+use super::extent_blocks::{FileExtents, of_node};
 use super::quota::Usages;
-use super::side::{Side, of_node};
 use super::xattrs::{block_of, fill_inode};
 use super::{BlockSink, Source, Walker};
 use crate::content::{Content, Data};
@@ -29,8 +29,8 @@ pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<Co
     let mut directories = vec![0; plan.dimensions().groups.to_usize()];
     let mut encoder = Encoder {
         source,
-        side: Walker::new(plan.places(), plan.layout().side),
-        values: Walker::new(plan.places(), plan.layout().values),
+        extent_blocks: Walker::new(plan.backups(), plan.layout().extent_blocks),
+        values: Walker::new(plan.backups(), plan.layout().values),
         users: vec![0; source.tree.xattr_sets().len()],
         usages: Usages::default(),
     };
@@ -74,7 +74,7 @@ pub(super) struct Tables<'a> {
 
 impl<'a> Tables<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let bytes = vec![0; plan.shape().block_size.to_usize()];
+        let bytes = vec![0; plan.geometry().block_size.to_usize()];
         Self {
             plan,
             block: BlockNumber::default(),
@@ -91,14 +91,14 @@ impl<'a> Tables<'a> {
     ) -> Result<(), Error> {
         let group = group_of(self.plan, inode);
         let index = (inode.0 - 1) % self.plan.dimensions().inodes_per_group;
-        let per_block = self.plan.shape().inodes_per_block();
+        let per_block = self.plan.geometry().inodes_per_block();
         let table = self.plan.layout().groups[group.0.to_usize()].inode_table;
         let block = table.plus(u64::from(index / per_block));
         if block != self.block {
             self.flush(sink)?;
             self.block = block;
         }
-        let start = (index % per_block * self.plan.shape().inode_size).to_usize();
+        let start = (index % per_block * self.plan.geometry().inode_size).to_usize();
         self.bytes[start..start + record.len()].copy_from_slice(record);
         self.filled = true;
         Ok(())
@@ -116,7 +116,7 @@ impl<'a> Tables<'a> {
 
 pub(super) struct Encoder<'a> {
     pub(super) source: Source<'a>,
-    side: Walker<'a>,
+    extent_blocks: Walker<'a>,
     pub(super) values: Walker<'a>,
     /// Files seen so far with each set of attributes.
     users: Vec<u32>,
@@ -137,8 +137,8 @@ impl Encoder<'_> {
     fn node(&mut self, inode: InodeNumber, id: NodeIndex) -> Vec<u8> {
         let source = self.source;
         let node = source.tree.slot(id);
-        let side = of_node(source, inode, node, &mut self.side);
-        let mut fields = node_fields(source, id, node, side.as_ref());
+        let extent_blocks = of_node(source, inode, node, &mut self.extent_blocks);
+        let mut fields = node_fields(source, id, node, extent_blocks.as_ref());
         let mut raw = Inode::new_zeroed();
         let values = match node.xattrs {
             XattrSetId(0) => 0,
@@ -146,7 +146,7 @@ impl Encoder<'_> {
         };
         let project = source.tree.project_of(id);
         if source.options.features.contains(Features::QUOTA) {
-            let bytes = fields.blocks * u64::from(source.plan.shape().block_size);
+            let bytes = fields.blocks * u64::from(source.plan.geometry().block_size);
             let ids = [node.uid, node.gid, project];
             // Every owner of a shared value pays for it as if it were alone.
             self.usages.count(ids, 1 + values, bytes);
@@ -155,7 +155,7 @@ impl Encoder<'_> {
         set_owner(&mut raw, node.uid, node.gid);
         set_times(&mut raw, node);
         let mut record = self.record(&mut raw, &fields);
-        let area = usize::from(source.plan.shape().extra_isize()) + GOOD_OLD_BYTES;
+        let area = usize::from(source.plan.geometry().extra_isize()) + GOOD_OLD_BYTES;
         if area < record.len() && area > GOOD_OLD_BYTES {
             let inline = fields.flags & flags::INLINE_DATA != 0;
             fill_inode(source, node.xattrs, inline, &mut record[area..]);
@@ -182,8 +182,8 @@ impl Encoder<'_> {
     }
 
     pub(super) fn record(&self, raw: &mut Inode, fields: &Fields) -> Vec<u8> {
-        let shape = self.source.plan.shape();
-        let sectors = fields.blocks * shape.sectors_per_block();
+        let geometry = self.source.plan.geometry();
+        let sectors = fields.blocks * geometry.sectors_per_block();
         raw.mode = fields.mode.into();
         raw.links_count = fields.links.into();
         raw.flags = fields.flags.into();
@@ -192,8 +192,8 @@ impl Encoder<'_> {
         raw.blocks_lo = sectors.low().into();
         raw.blocks_high = sectors.high().fit_u16().into();
         raw.block = fields.block;
-        raw.extra_isize = shape.extra_isize().into();
-        let mut record = vec![0; shape.inode_size.to_usize()];
+        raw.extra_isize = geometry.extra_isize().into();
+        let mut record = vec![0; geometry.inode_size.to_usize()];
         let known = record.len().min(BYTES);
         record[..known].copy_from_slice(&raw.as_bytes()[..known]);
         record
@@ -212,7 +212,7 @@ fn node_fields(
     source: Source<'_>,
     id: NodeIndex,
     node: &Node<Content>,
-    side: Option<&Side>,
+    extent_blocks: Option<&FileExtents>,
 ) -> Fields {
     let mut fields = Fields {
         mode: node.file_type().map_or(0, FileType::mode_bits) | node.mode,
@@ -222,10 +222,10 @@ fn node_fields(
         blocks: 0,
         block: [0; BLOCK_BYTES],
     };
-    if let Some(side) = side {
+    if let Some(extent_blocks) = extent_blocks {
         fields.flags |= flags::EXTENTS;
-        fields.block = side.tree.root;
-        fields.blocks = side.mapped_blocks + side.tree.blocks.len().to_u64();
+        fields.block = extent_blocks.tree.root;
+        fields.blocks = extent_blocks.mapped_blocks + extent_blocks.tree.blocks.len().to_u64();
     }
     match &node.kind {
         NodeKind::File(content) => {
@@ -237,7 +237,8 @@ fn node_fields(
             }
         }
         NodeKind::Directory(directory) => {
-            fields.size = u64::from(directory.blocks) * u64::from(source.plan.shape().block_size);
+            fields.size =
+                u64::from(directory.blocks) * u64::from(source.plan.geometry().block_size);
             let links = u64::from(directory.subdirectories) + 2;
             // `dir_nlink`: 1 says that the count is not known.
             fields.links = u16::try_from(links)
@@ -250,7 +251,7 @@ fn node_fields(
         }
         NodeKind::Symlink(target) => {
             fields.size = target.len().to_u64();
-            if side.is_none() {
+            if extent_blocks.is_none() {
                 fields.block[..target.len()].copy_from_slice(target);
             }
         }

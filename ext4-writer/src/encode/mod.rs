@@ -1,11 +1,11 @@
 //! Turns a plan and its tree into blocks. Pure: what it makes goes to a [`BlockSink`].
 
 mod directories;
+mod extent_blocks;
 mod extents;
 mod groups;
 mod inodes;
 mod quota;
-mod side;
 mod superblock;
 mod system_file;
 mod system_inodes;
@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::ids::{BlockNumber, InodeNumber};
 use crate::number::Fit;
 use crate::options::FormatOptions;
-use crate::plan::{Places, Plan, SystemKind};
+use crate::plan::{BackupGeometry, Plan, SystemKind};
 use crate::tree::{FileTree, NodeIndex};
 
 pub(crate) use self::superblock::primary;
@@ -51,8 +51,8 @@ pub(crate) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<To
     let (plan, mut sink) = (source.plan, Counted { sink, blocks: 0 });
     directories::encode(source, &mut sink)?;
     sink.check("directories", plan.census.directory_blocks);
-    side::encode(source, &mut sink)?;
-    sink.check("symlinks and extents", plan.layout().side_blocks);
+    extent_blocks::encode(source, &mut sink)?;
+    sink.check("symlinks and extents", plan.layout().extent_block_count);
     xattrs::encode_blocks(source, &mut sink)?;
     sink.check("attributes", plan.census.xattrs.blocks);
     xattrs::encode_values(source, &mut sink)?;
@@ -99,17 +99,17 @@ impl<S: BlockSink> BlockSink for Counted<'_, S> {
 
 /// Hands out blocks one after another, kept places left out.
 struct Walker<'a> {
-    places: &'a Places,
+    backups: &'a BackupGeometry,
     at: BlockNumber,
 }
 
 impl<'a> Walker<'a> {
-    fn new(places: &'a Places, start: BlockNumber) -> Self {
-        Self { places, at: start }
+    fn new(backups: &'a BackupGeometry, start: BlockNumber) -> Self {
+        Self { backups, at: start }
     }
 
     fn next(&mut self) -> BlockNumber {
-        let block = self.places.next_usable(self.at);
+        let block = self.backups.next_usable(self.at);
         self.at = block.plus(1);
         block
     }

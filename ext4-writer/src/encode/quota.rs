@@ -47,14 +47,15 @@ pub(super) fn encode(
         };
         let bytes = file_of(usages, magic);
         debug_assert!(
-            bytes.len().to_u64() <= file.blocks() * u64::from(source.plan.shape().block_size)
+            bytes.len().to_u64() <= file.blocks() * u64::from(source.plan.geometry().block_size)
         );
         let blocks = file.runs.iter().cloned().flatten();
-        for (block, chunk) in blocks.zip(bytes.chunks(source.plan.shape().block_size.to_usize())) {
+        for (block, chunk) in blocks.zip(bytes.chunks(source.plan.geometry().block_size.to_usize()))
+        {
             sink.put(BlockNumber(block), chunk)?;
         }
         let tree = super::system_file::extents(source, kind, file);
-        super::side::put_tree(&tree, sink)?;
+        super::extent_blocks::put_tree(&tree, sink)?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::disk::superblock::{
 use crate::ids::{GroupNumber, InodeNumber};
 use crate::number::{Fit, Halves};
 use crate::options::Features;
-use crate::plan::{Backups, LOG_GROUPS_PER_FLEX, SystemKind};
+use crate::plan::{BackupGroups, LOG_GROUPS_PER_FLEX, SystemKind};
 
 /// The 1,024 bytes of the primary superblock.
 pub(crate) fn primary(source: Source<'_>, totals: Totals) -> Vec<u8> {
@@ -38,7 +38,7 @@ pub(super) fn copy(source: Source<'_>, totals: Totals, group: GroupNumber) -> Ve
 
 fn set_sizes(raw: &mut Superblock, source: Source<'_>, totals: Totals) {
     let plan = source.plan;
-    let (shape, dimensions) = (plan.shape(), plan.dimensions());
+    let (geometry, dimensions) = (plan.geometry(), plan.dimensions());
     let reserved = reserved_blocks(source);
     raw.inodes_count = (dimensions.inodes_per_group * dimensions.groups).into();
     raw.blocks_count_lo = dimensions.blocks.low().into();
@@ -48,27 +48,27 @@ fn set_sizes(raw: &mut Superblock, source: Source<'_>, totals: Totals) {
     raw.free_blocks_count_lo = totals.free_blocks.low().into();
     raw.free_blocks_count_hi = totals.free_blocks.high().into();
     raw.free_inodes_count = totals.free_inodes.fit_u32().into();
-    raw.first_data_block = shape.first_data_block.into();
-    raw.log_block_size = (shape.block_size.ilog2() - 10).into();
+    raw.first_data_block = geometry.first_data_block.into();
+    raw.log_block_size = (geometry.block_size.ilog2() - 10).into();
     raw.log_cluster_size = raw.log_block_size;
-    raw.blocks_per_group = shape.blocks_per_group.into();
+    raw.blocks_per_group = geometry.blocks_per_group.into();
     raw.clusters_per_group = raw.blocks_per_group;
     raw.inodes_per_group = dimensions.inodes_per_group.into();
     raw.first_ino = InodeNumber::FIRST_FREE.0.into();
-    raw.inode_size = shape.inode_size.fit_u16().into();
+    raw.inode_size = geometry.inode_size.fit_u16().into();
     raw.reserved_gdt_blocks = dimensions.reserved_descriptors.fit_u16().into();
     raw.log_groups_per_flex = LOG_GROUPS_PER_FLEX;
     if source.options.features.contains(Features::BIT64) {
-        raw.desc_size = shape.descriptor_size.fit_u16().into();
+        raw.desc_size = geometry.descriptor_size.fit_u16().into();
     }
-    if shape.extra_isize() > 0 {
-        raw.min_extra_isize = shape.extra_isize().into();
-        raw.want_extra_isize = shape.extra_isize().into();
+    if geometry.extra_isize() > 0 {
+        raw.min_extra_isize = geometry.extra_isize().into();
+        raw.want_extra_isize = geometry.extra_isize().into();
     }
     if dimensions.meta_bg {
-        raw.first_meta_bg = plan.places().area.into();
+        raw.first_meta_bg = plan.backups().area.into();
     }
-    if let Backups::Two { second } = plan.places().backups {
+    if let BackupGroups::Two { second } = plan.backups().backup_groups {
         let first = u32::from(dimensions.groups > 1);
         raw.backup_bgs = [first.into(), second.map_or(0, |group| group.0).into()];
     }
@@ -134,7 +134,7 @@ fn set_features(raw: &mut Superblock, source: Source<'_>) {
         | ro_compat::HUGE_FILE
         | ro_compat::DIR_NLINK
         | when(
-            source.plan.shape().extra_isize() > 0,
+            source.plan.geometry().extra_isize() > 0,
             ro_compat::EXTRA_ISIZE,
         )
         | has(Features::SPARSE_SUPER, ro_compat::SPARSE_SUPER)
@@ -174,7 +174,7 @@ fn set_journal(raw: &mut Superblock, source: Source<'_>) {
     for (slot, word) in raw.jnl_blocks.iter_mut().zip(root.as_chunks::<4>().0) {
         *slot = u32::from_le_bytes(*word).into();
     }
-    let size = journal.blocks() * u64::from(source.plan.shape().block_size);
+    let size = journal.blocks() * u64::from(source.plan.geometry().block_size);
     raw.jnl_blocks[15] = size.high().into();
     raw.jnl_blocks[16] = size.low().into();
 }

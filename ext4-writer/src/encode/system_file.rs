@@ -2,8 +2,8 @@
 
 use zerocopy::IntoBytes;
 
+use super::extent_blocks::put_tree;
 use super::extents::{ExtentTree, from_runs};
-use super::side::put_tree;
 use super::{BlockSink, Source};
 use crate::disk::journal::{JournalSuperblock, MAGIC, SUPERBLOCK_V2};
 use crate::disk::orphan_file;
@@ -26,7 +26,7 @@ pub(super) fn extents(source: Source<'_>, kind: SystemKind, file: &SystemFile) -
         .flatten()
         .map(BlockNumber)
         .collect();
-    ExtentTree::new(&extents, &index, source.plan.shape(), checksum)
+    ExtentTree::new(&extents, &index, source.plan.geometry(), checksum)
 }
 
 /// The journal's superblock; its body stays zeros.
@@ -41,7 +41,7 @@ pub(super) fn encode_journal(source: Source<'_>, sink: &mut impl BlockSink) -> R
         magic: MAGIC.into(),
         blocktype: SUPERBLOCK_V2.into(),
         header_sequence: 0.into(),
-        blocksize: source.plan.shape().block_size.into(),
+        blocksize: source.plan.geometry().block_size.into(),
         // At most 10,240,000 blocks.
         maxlen: journal.blocks().fit_u32().into(),
         first: 1.into(),
@@ -68,7 +68,7 @@ pub(super) fn encode_orphans(source: Source<'_>, sink: &mut impl BlockSink) -> R
         .plan
         .checksums
         .inode(source.plan.census.system_inode(kind));
-    let mut bytes = vec![0; source.plan.shape().block_size.to_usize()];
+    let mut bytes = vec![0; source.plan.geometry().block_size.to_usize()];
     let tail = bytes.len() - orphan_file::TAIL_BYTES;
     bytes[tail..tail + 4].copy_from_slice(&orphan_file::MAGIC.to_le_bytes());
     for block in file.runs.iter().cloned().flatten() {

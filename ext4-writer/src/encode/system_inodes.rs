@@ -33,11 +33,11 @@ impl Encoder<'_> {
         sink: &mut impl BlockSink,
     ) -> Result<(), Error> {
         let plan = self.source.plan;
-        let shape = plan.shape();
+        let geometry = plan.geometry();
         let Some(dind) = plan.layout().resize_block else {
             return Ok(());
         };
-        let per_block = u64::from(shape.addresses_per_block());
+        let per_block = u64::from(geometry.addresses_per_block());
         let mut block = [0; BLOCK_BYTES];
         // The doubly indirect pointer; reserved blocks lie below 2^32.
         block[13 * 4..14 * 4].copy_from_slice(&dind.low().to_le_bytes());
@@ -46,7 +46,7 @@ impl Encoder<'_> {
             mode: 0o600,
             flags: 0,
             links: 1,
-            size: (per_block * per_block + per_block + 12) * u64::from(shape.block_size),
+            size: (per_block * per_block + per_block + 12) * u64::from(geometry.block_size),
             blocks: 1 + reserved * (1 + plan.backup_groups().count().to_u64()),
             block,
         };
@@ -67,7 +67,7 @@ impl Encoder<'_> {
             mode: 0o600,
             flags: flags::EXTENTS,
             links: 1,
-            size: file.blocks() * u64::from(plan.shape().block_size),
+            size: file.blocks() * u64::from(plan.geometry().block_size),
             blocks: file.blocks() + file.index_blocks(),
             block: system_extents(self.source, kind, file).root,
         };
@@ -98,13 +98,13 @@ impl Encoder<'_> {
         let source = self.source;
         let value = source.plan.census.xattrs.values[index.to_usize()];
         let inode = source.plan.census.value_inode(index);
-        let start = source.plan.places().next_usable(self.values.at);
-        let runs = source.plan.places().runs(start, value.blocks);
+        let start = source.plan.backups().next_usable(self.values.at);
+        let runs = source.plan.backups().runs(start, value.blocks);
         let extents = from_runs(runs);
         self.values.take(value.blocks);
         let checksum = source.plan.checksums.inode(inode);
         // A value has at most 64 blocks, which one backup at most cuts in two.
-        let tree = ExtentTree::new(&extents, &[], source.plan.shape(), checksum);
+        let tree = ExtentTree::new(&extents, &[], source.plan.geometry(), checksum);
         let attribute = value_of(source, value.set, value.attribute);
         let fields = Fields {
             mode: FileType::Regular.mode_bits() | 0o600,

@@ -129,12 +129,12 @@ pub(super) fn fill_inode(source: Source<'_>, id: XattrSetId, inline_data: bool, 
 pub(super) fn block_of(source: Source<'_>, id: XattrSetId, user: u32) -> Option<BlockNumber> {
     let first = source.plan.census.xattrs.set(id)?.first_block?;
     let index = first + u64::from(user / crate::plan::MAX_SHARES);
-    let places = source.plan.places();
-    Some(places.next_usable(places.after(source.plan.layout().xattrs, index)))
+    let backups = source.plan.backups();
+    Some(backups.next_usable(backups.after(source.plan.layout().xattrs, index)))
 }
 
 pub(super) fn encode_blocks(source: Source<'_>, sink: &mut impl BlockSink) -> Result<(), Error> {
-    let mut walker = Walker::new(source.plan.places(), source.plan.layout().xattrs);
+    let mut walker = Walker::new(source.plan.backups(), source.plan.layout().xattrs);
     for index in 0..source.tree.xattr_sets().len().fit_u32() {
         let id = XattrSetId(index + 1);
         let Some(plan) = source.plan.census.xattrs.set(id) else {
@@ -158,7 +158,7 @@ pub(super) fn encode_blocks(source: Source<'_>, sink: &mut impl BlockSink) -> Re
 
 /// A block without its reference count and checksum.
 fn block(source: Source<'_>, id: XattrSetId) -> Vec<u8> {
-    let mut bytes = vec![0; source.plan.shape().block_size.to_usize()];
+    let mut bytes = vec![0; source.plan.geometry().block_size.to_usize()];
     let (header, rest) = bytes.split_at_mut(BLOCK_HEADER_BYTES);
     let mut packer = Packer::new(rest, BLOCK_HEADER_BYTES);
     let mut hashes = Vec::new();
@@ -212,14 +212,14 @@ pub(super) fn value_of<'a>(
 }
 
 pub(super) fn encode_values(source: Source<'_>, sink: &mut impl BlockSink) -> Result<(), Error> {
-    let mut walker = Walker::new(source.plan.places(), source.plan.layout().values);
+    let mut walker = Walker::new(source.plan.backups(), source.plan.layout().values);
     for value in &source.plan.census.xattrs.values {
         let Some(attribute) = value_of(source, value.set, value.attribute) else {
             continue;
         };
         for chunk in attribute
             .value
-            .chunks(source.plan.shape().block_size.to_usize())
+            .chunks(source.plan.geometry().block_size.to_usize())
         {
             sink.put(walker.next(), chunk)?;
         }

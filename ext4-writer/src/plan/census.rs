@@ -2,7 +2,7 @@
 
 use super::directories::{DOTS_BYTES, IndexShape, LeafFiller, entry_bytes};
 use super::extents;
-use super::shape::Shape;
+use super::geometry::Geometry;
 use super::system::{SystemCensus, SystemKind};
 use super::xattrs::XattrPlan;
 use crate::content::{Content, Data};
@@ -41,14 +41,14 @@ impl Census {
     pub(crate) fn new(
         tree: &mut FileTree<Content>,
         options: &FormatOptions,
-        shape: Shape,
+        geometry: Geometry,
     ) -> Result<Self, Error> {
         let lost_and_found = prepare_lost_and_found(tree, options)?;
         tree.forget_names_index();
         check_projects(tree, options)?;
         limit_times(tree, options)?;
-        check_symlinks(tree, shape)?;
-        let xattrs = XattrPlan::new(tree, options, shape)?;
+        check_symlinks(tree, geometry)?;
+        let xattrs = XattrPlan::new(tree, options, geometry)?;
         let mut census = Self {
             order: Vec::with_capacity(tree.node_slots()),
             directories: 0,
@@ -65,7 +65,7 @@ impl Census {
         if let Some(lost) = lost_and_found {
             census.number(tree, lost.node);
         }
-        census.walk(tree, options, shape)?;
+        census.walk(tree, options, geometry)?;
         census.content_blocks = live_files(tree).map(Content::blocks).sum();
         Ok(census)
     }
@@ -108,7 +108,7 @@ impl Census {
         &mut self,
         tree: &mut FileTree<Content>,
         options: &FormatOptions,
-        shape: Shape,
+        geometry: Geometry,
     ) -> Result<(), Error> {
         let seed = options.effective_hash_seed();
         let hasher = NameHasher::new(options.hash_algorithm, seed.as_bytes());
@@ -120,7 +120,7 @@ impl Census {
                 let hash = hasher.hash(name);
                 (hash.major, hash.minor)
             });
-            self.measure(tree, id, options, shape)?;
+            self.measure(tree, id, options, geometry)?;
             children.clear();
             children.extend(tree.entries(id).map(|child| child.node));
             for &child in &children {
@@ -138,12 +138,12 @@ impl Census {
         tree: &mut FileTree<Content>,
         id: NodeIndex,
         options: &FormatOptions,
-        shape: Shape,
+        geometry: Geometry,
     ) -> Result<(), Error> {
         let blocks = if self.lost_and_found == Some(id) {
-            LOST_AND_FOUND_BYTES / shape.block_size
+            LOST_AND_FOUND_BYTES / geometry.block_size
         } else {
-            directory_blocks(tree, id, options, shape)?
+            directory_blocks(tree, id, options, geometry)?
         };
         let start = self.directory_blocks;
         let indexed = options.features.contains(Features::DIR_INDEX);
@@ -162,7 +162,7 @@ impl Census {
             directory.blocks = blocks;
             directory.start = start;
         }
-        if blocks >= shape.blocks_per_group / 4 {
+        if blocks >= geometry.blocks_per_group / 4 {
             self.long_directories.push((start, blocks));
         }
         self.directory_blocks += u64::from(blocks);
@@ -175,24 +175,24 @@ fn directory_blocks(
     tree: &FileTree<Content>,
     id: NodeIndex,
     options: &FormatOptions,
-    shape: Shape,
+    geometry: Geometry,
 ) -> Result<u32, Error> {
     let lengths = || tree.entries(id).map(|child| child.name.len());
-    if lengths().map(entry_bytes).sum::<usize>() + DOTS_BYTES <= shape.directory_bytes() {
+    if lengths().map(entry_bytes).sum::<usize>() + DOTS_BYTES <= geometry.directory_bytes() {
         return Ok(1);
     }
     if !options.features.contains(Features::DIR_INDEX) {
-        let mut filler = LeafFiller::linear(shape);
+        let mut filler = LeafFiller::linear(geometry);
         lengths().for_each(|length| {
             filler.add(length);
         });
         return Ok(filler.leaves);
     }
-    let mut filler = LeafFiller::indexed(shape, options.directory_slack_percent);
+    let mut filler = LeafFiller::indexed(geometry, options.directory_slack_percent);
     lengths().for_each(|length| {
         filler.add(length);
     });
-    let index = IndexShape::new(filler.leaves, shape);
+    let index = IndexShape::new(filler.leaves, geometry);
     let limit = if options.features.contains(Features::LARGE_DIR) {
         2
     } else {
@@ -218,7 +218,7 @@ pub(crate) fn live_files(tree: &FileTree<Content>) -> impl Iterator<Item = &Cont
 }
 
 /// Blocks beside its content that one file needs: a long symlink's target, the blocks of an extent tree.
-pub(crate) fn side_blocks(node: &Node<Content>, shape: Shape) -> u64 {
+pub(crate) fn extent_block_count(node: &Node<Content>, geometry: Geometry) -> u64 {
     match &node.kind {
         NodeKind::Symlink(target) => u64::from(target.len() >= FAST_SYMLINK_BYTES),
         NodeKind::File(content) => {
@@ -229,7 +229,7 @@ pub(crate) fn side_blocks(node: &Node<Content>, shape: Shape) -> u64 {
                 }
                 _ => return 0,
             };
-            extents::index_blocks(records, shape.extents_per_block())
+            extents::index_blocks(records, geometry.extents_per_block())
         }
         _ => 0,
     }
@@ -284,8 +284,8 @@ fn check_projects(tree: &FileTree<Content>, options: &FormatOptions) -> Result<(
 }
 
 /// A target lies in one block; with small blocks that is less than the tree takes.
-fn check_symlinks(tree: &FileTree<Content>, shape: Shape) -> Result<(), Error> {
-    let limit = shape.block_size.to_usize() - 1;
+fn check_symlinks(tree: &FileTree<Content>, geometry: Geometry) -> Result<(), Error> {
+    let limit = geometry.block_size.to_usize() - 1;
     for (slot, node) in tree.slots().enumerate() {
         if let NodeKind::Symlink(target) = &node.kind
             && target.len() > limit

@@ -1,7 +1,7 @@
 //! What a filesystem must hold, and the numbers that follow from its size.
 
-use super::census::{Census, side_blocks};
-use super::shape::Shape;
+use super::census::{Census, extent_block_count};
+use super::geometry::Geometry;
 use crate::content::Content;
 use crate::tree::FileTree;
 
@@ -9,15 +9,18 @@ use crate::tree::FileTree;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Demand<'a> {
     pub(crate) census: &'a Census,
-    pub(crate) side_blocks: u64,
+    pub(crate) extent_block_count: u64,
     pub(crate) value_blocks: u64,
 }
 
 impl<'a> Demand<'a> {
-    pub(crate) fn new(census: &'a Census, tree: &FileTree<Content>, shape: Shape) -> Self {
+    pub(crate) fn new(census: &'a Census, tree: &FileTree<Content>, geometry: Geometry) -> Self {
         Self {
             census,
-            side_blocks: tree.slots().map(|node| side_blocks(node, shape)).sum(),
+            extent_block_count: tree
+                .slots()
+                .map(|node| extent_block_count(node, geometry))
+                .sum(),
             value_blocks: census.xattrs.values.iter().map(|value| value.blocks).sum(),
         }
     }
@@ -26,7 +29,7 @@ impl<'a> Demand<'a> {
     pub(crate) fn content_blocks(&self) -> u64 {
         self.census.content_blocks
             + self.census.directory_blocks
-            + self.side_blocks
+            + self.extent_block_count
             + self.census.xattrs.blocks
             + self.value_blocks
     }

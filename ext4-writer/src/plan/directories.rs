@@ -1,6 +1,6 @@
-//! Shape of directories: one block, or a hash tree of blocks.
+//! Directories: one block, or a hash tree of blocks.
 
-use super::shape::Shape;
+use super::geometry::Geometry;
 use crate::number::Fit;
 
 /// Bytes of the entry of a name.
@@ -21,8 +21,8 @@ pub(crate) struct LeafFiller {
 
 impl LeafFiller {
     /// Leaves of an indexed directory, with some of each left free for later names.
-    pub(crate) fn indexed(shape: Shape, slack_percent: u8) -> Self {
-        let bytes = shape.directory_bytes();
+    pub(crate) fn indexed(geometry: Geometry, slack_percent: u8) -> Self {
+        let bytes = geometry.directory_bytes();
         Self {
             limit: bytes - bytes * usize::from(slack_percent) / 100,
             used: 0,
@@ -31,9 +31,9 @@ impl LeafFiller {
     }
 
     /// Blocks of a directory without index; the first begins with `.` and `..`.
-    pub(crate) fn linear(shape: Shape) -> Self {
+    pub(crate) fn linear(geometry: Geometry) -> Self {
         Self {
-            limit: shape.directory_bytes(),
+            limit: geometry.directory_bytes(),
             used: DOTS_BYTES,
             leaves: 1,
         }
@@ -60,22 +60,22 @@ pub(crate) struct IndexShape {
 }
 
 /// Entries of an htree root block: after `.`, `..` and 8 bytes about the tree.
-pub(crate) fn root_limit(shape: Shape) -> u32 {
-    (shape.block_size - 32 - if shape.checksums { 8 } else { 0 }) / 8
+pub(crate) fn root_limit(geometry: Geometry) -> u32 {
+    (geometry.block_size - 32 - if geometry.checksums { 8 } else { 0 }) / 8
 }
 
 /// Entries of an htree node block: after one empty directory entry.
-pub(crate) fn node_limit(shape: Shape) -> u32 {
-    (shape.block_size - 8 - if shape.checksums { 8 } else { 0 }) / 8
+pub(crate) fn node_limit(geometry: Geometry) -> u32 {
+    (geometry.block_size - 8 - if geometry.checksums { 8 } else { 0 }) / 8
 }
 
 impl IndexShape {
     /// The flattest index over so many leaves.
-    pub(crate) fn new(leaves: u32, shape: Shape) -> Self {
+    pub(crate) fn new(leaves: u32, geometry: Geometry) -> Self {
         let mut node_levels = Vec::new();
         let mut level = leaves;
-        while level > root_limit(shape) {
-            level = level.div_ceil(node_limit(shape));
+        while level > root_limit(geometry) {
+            level = level.div_ceil(node_limit(geometry));
             node_levels.insert(0, level);
         }
         Self {
@@ -102,11 +102,11 @@ mod tests {
 
     #[test]
     fn index_levels_appear_at_the_format_s_boundaries() {
-        let shape = Shape::new(&FormatOptions::default());
-        assert_eq!((root_limit(shape), node_limit(shape)), (507, 510));
-        assert_eq!(IndexShape::new(507, shape).blocks(), 508);
-        assert_eq!(IndexShape::new(508, shape).node_levels, [1]);
-        assert_eq!(IndexShape::new(507 * 510, shape).node_levels, [507]);
-        assert_eq!(IndexShape::new(507 * 510 + 1, shape).levels(), 2);
+        let geometry = Geometry::new(&FormatOptions::default());
+        assert_eq!((root_limit(geometry), node_limit(geometry)), (507, 510));
+        assert_eq!(IndexShape::new(507, geometry).blocks(), 508);
+        assert_eq!(IndexShape::new(508, geometry).node_levels, [1]);
+        assert_eq!(IndexShape::new(507 * 510, geometry).node_levels, [507]);
+        assert_eq!(IndexShape::new(507 * 510 + 1, geometry).levels(), 2);
     }
 }

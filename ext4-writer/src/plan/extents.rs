@@ -1,4 +1,4 @@
-//! Shape of extent trees: how many records and index blocks a file needs.
+//! Extent trees: how many records and index blocks a file needs.
 
 use crate::content::Extent;
 

@@ -6,10 +6,10 @@
 
 use std::ops::Range;
 
+use super::backup_geometry::BackupGeometry;
 use super::demand::{Demand, Dimensions};
 use super::extents;
-use super::places::Places;
-use super::shape::GROUPS_PER_FLEX;
+use super::geometry::GROUPS_PER_FLEX;
 use crate::ids::{BlockNumber, GroupNumber};
 use crate::number::Widen;
 
@@ -32,7 +32,7 @@ impl SystemFile {
 
 /// Addresses of bitmaps and inode table of one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct GroupPlaces {
+pub(crate) struct GroupAddresses {
     pub(crate) block_bitmap: BlockNumber,
     pub(crate) inode_bitmap: BlockNumber,
     pub(crate) inode_table: BlockNumber,
@@ -43,13 +43,13 @@ pub(crate) struct GroupPlaces {
 pub(crate) struct Layout {
     pub(crate) directories: BlockNumber,
     /// Symlink targets and extent blocks, in the order of inode numbers.
-    pub(crate) side: BlockNumber,
-    pub(crate) side_blocks: u64,
+    pub(crate) extent_blocks: BlockNumber,
+    pub(crate) extent_block_count: u64,
     pub(crate) xattrs: BlockNumber,
     pub(crate) values: BlockNumber,
     pub(crate) resize_block: Option<BlockNumber>,
     pub(crate) system_files: Vec<SystemFile>,
-    pub(crate) groups: Vec<GroupPlaces>,
+    pub(crate) groups: Vec<GroupAddresses>,
     /// The first block after everything in the zone that content shares.
     pub(crate) zone_end: BlockNumber,
     /// Gaps in that zone, left where a table would have crossed a backup.
@@ -60,7 +60,7 @@ pub(crate) struct Layout {
 
 /// Moves through usable blocks.
 struct Cursor<'a> {
-    places: &'a Places,
+    backups: &'a BackupGeometry,
     at: BlockNumber,
     gaps: Vec<Range<u64>>,
 }
@@ -68,27 +68,27 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     /// The first of `count` blocks, kept places in between left out.
     fn take(&mut self, count: u64) -> BlockNumber {
-        let start = self.places.next_usable(self.at);
+        let start = self.backups.next_usable(self.at);
         if count > 0 {
-            self.at = self.places.after(start, count);
+            self.at = self.backups.after(start, count);
         }
         start
     }
 
     fn take_runs(&mut self, count: u64) -> Vec<Range<u64>> {
         let start = self.take(count);
-        self.places.runs(start, count).collect()
+        self.backups.runs(start, count).collect()
     }
 
     /// The first of `count` blocks without anything in between.
     fn take_contiguous(&mut self, count: u64) -> Option<BlockNumber> {
-        let from = self.places.next_usable(self.at);
-        let start = self.places.contiguous(from, count)?;
+        let from = self.backups.next_usable(self.at);
+        let start = self.backups.contiguous(from, count)?;
         let mut at = from;
         while at < start {
-            let end = self.places.run_end(at).min(start);
+            let end = self.backups.run_end(at).min(start);
             self.gaps.push(at.0..end.0);
-            at = self.places.next_usable(end);
+            at = self.backups.next_usable(end);
         }
         self.at = start.plus(count);
         Some(start)
@@ -99,30 +99,30 @@ impl Layout {
     /// Places everything after `start`. The result may end beyond the filesystem, which then is too small;
     /// `None` where an inode table fits between no two backups.
     pub(crate) fn new(
-        places: &Places,
+        backups: &BackupGeometry,
         demand: &Demand<'_>,
         dimensions: &Dimensions,
         start: BlockNumber,
     ) -> Option<Self> {
         let mut cursor = Cursor {
-            places,
+            backups,
             at: start,
             gaps: Vec::new(),
         };
         let census = demand.census;
         let directories = cursor.take(census.directory_blocks);
-        let per_block = places.shape.extents_per_block();
+        let per_block = backups.geometry.extents_per_block();
         let long: u64 = census
             .long_directories
             .iter()
             .map(|&(offset, blocks)| {
-                let first = places.after(directories, offset);
-                let records = run_records(places.runs(first, u64::from(blocks)));
+                let first = backups.after(directories, offset);
+                let records = run_records(backups.runs(first, u64::from(blocks)));
                 extents::index_blocks(records, per_block)
             })
             .sum();
-        let side_blocks = demand.side_blocks + long;
-        let side = cursor.take(side_blocks);
+        let extent_block_count = demand.extent_block_count + long;
+        let extent_blocks = cursor.take(extent_block_count);
         let xattrs = cursor.take(census.xattrs.blocks);
         let values = cursor.take(demand.value_blocks);
         let resize_block = (dimensions.reserved_descriptors > 0).then(|| cursor.take(1));
@@ -138,24 +138,24 @@ impl Layout {
             .collect();
         let mut layout = Self {
             directories,
-            side,
-            side_blocks,
+            extent_blocks,
+            extent_block_count,
             xattrs,
             values,
             resize_block,
             system_files,
-            groups: vec![GroupPlaces::default(); dimensions.groups.to_usize()],
+            groups: vec![GroupAddresses::default(); dimensions.groups.to_usize()],
             zone_end: cursor.at,
             gaps: Vec::new(),
             end: cursor.at,
         };
-        layout.place_groups(places, dimensions, cursor)?;
+        layout.place_groups(backups, dimensions, cursor)?;
         Some(layout)
     }
 
     fn place_groups(
         &mut self,
-        places: &Places,
+        backups: &BackupGeometry,
         dimensions: &Dimensions,
         mut zone: Cursor<'_>,
     ) -> Option<()> {
@@ -167,8 +167,8 @@ impl Layout {
         let tables = u64::from(dimensions.table_blocks);
         let last = flex_groups.checked_sub(1)?;
         let last_has_room = last > 0 && {
-            let mut own = flex_cursor(places, members(last));
-            let mut trial = vec![GroupPlaces::default(); members(last).len()];
+            let mut own = flex_cursor(backups, members(last));
+            let mut trial = vec![GroupAddresses::default(); members(last).len()];
             place_flex(&mut own, &mut trial, tables)?;
             own.at.0 <= dimensions.blocks
         };
@@ -179,7 +179,7 @@ impl Layout {
             if flex == last && last > 0 && !last_has_room {
                 continue;
             }
-            let mut own = flex_cursor(places, members(flex));
+            let mut own = flex_cursor(backups, members(flex));
             let groups = &mut self.groups[range(members(flex))];
             if flex == 0 || own.at < zone.at {
                 place_flex(&mut zone, groups, tables)?;
@@ -199,17 +199,17 @@ fn range(groups: Range<u32>) -> Range<usize> {
     groups.start.to_usize()..groups.end.to_usize()
 }
 
-fn flex_cursor(places: &Places, members: Range<u32>) -> Cursor<'_> {
-    let start = places.shape.group_start(GroupNumber(members.start));
+fn flex_cursor(backups: &BackupGeometry, members: Range<u32>) -> Cursor<'_> {
+    let start = backups.geometry.group_start(GroupNumber(members.start));
     Cursor {
-        places,
-        at: places.next_usable(start),
+        backups,
+        at: backups.next_usable(start),
         gaps: Vec::new(),
     }
 }
 
 /// Block bitmaps, inode bitmaps and tables, each kind together.
-fn place_flex(cursor: &mut Cursor<'_>, groups: &mut [GroupPlaces], tables: u64) -> Option<()> {
+fn place_flex(cursor: &mut Cursor<'_>, groups: &mut [GroupAddresses], tables: u64) -> Option<()> {
     for group in groups.iter_mut() {
         group.block_bitmap = cursor.take(1);
     }

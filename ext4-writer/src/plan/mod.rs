@@ -1,13 +1,13 @@
 //! Every number of the image, as values. Knows no bytes, files or clocks.
 
+mod backup_geometry;
 mod census;
 mod demand;
 mod directories;
 mod extents;
+mod geometry;
 mod layout;
-mod places;
 mod quota;
-mod shape;
 mod size;
 mod system;
 mod written;
@@ -16,19 +16,19 @@ mod xattrs;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+pub(crate) use self::backup_geometry::{BackupGeometry, BackupGroups, is_sparse};
 pub(crate) use self::census::{Census, FAST_SYMLINK_BYTES, INLINE_BYTES};
 pub(crate) use self::demand::{Demand, Dimensions};
 pub(crate) use self::directories::{
     DOTS_BYTES, IndexShape, LeafFiller, entry_bytes, node_limit, root_limit,
 };
 pub(crate) use self::extents::{MAX_EXTENT_BLOCKS, ROOT_RECORDS, index_blocks};
+pub(crate) use self::geometry::{Geometry, LOG_GROUPS_PER_FLEX};
 pub(crate) use self::layout::{Layout, SystemFile};
-pub(crate) use self::places::{Backups, Places, is_sparse};
 pub(crate) use self::quota::{
     ENTRIES_PER_UNIT as QUOTA_ENTRIES_PER_UNIT, PREFIX_SHIFTS as QUOTA_PREFIX_SHIFTS,
     UNIT_BYTES as QUOTA_UNIT_BYTES,
 };
-pub(crate) use self::shape::{LOG_GROUPS_PER_FLEX, Shape};
 pub(crate) use self::size::{Sized, Sizer};
 pub(crate) use self::system::SystemKind;
 pub(crate) use self::xattrs::{
@@ -36,7 +36,7 @@ pub(crate) use self::xattrs::{
     value_bytes as xattr_value_bytes,
 };
 use crate::checksum::Checksums;
-use crate::content::Space;
+use crate::content::BlockAllocator;
 use crate::dir_hash::NameHasher;
 use crate::ids::{BlockNumber, GroupNumber};
 use crate::number::{Fit, Widen};
@@ -57,9 +57,9 @@ impl Plan {
         census: Census,
         sized: Sized,
         options: &FormatOptions,
-        space: &Space,
+        allocator: &BlockAllocator,
     ) -> Self {
-        let used = UsedBlocks::new(&sized, space);
+        let used = UsedBlocks::new(&sized, allocator);
         let csum = options.features.contains(Features::METADATA_CSUM);
         let seed = options.effective_hash_seed();
         Self {
@@ -71,12 +71,12 @@ impl Plan {
         }
     }
 
-    pub(crate) fn shape(&self) -> Shape {
-        self.sized.places.shape
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.sized.backups.geometry
     }
 
-    pub(crate) fn places(&self) -> &Places {
-        &self.sized.places
+    pub(crate) fn backups(&self) -> &BackupGeometry {
+        &self.sized.backups
     }
 
     pub(crate) fn dimensions(&self) -> &Dimensions {
@@ -100,21 +100,22 @@ impl Plan {
         let blocks = self
             .system_file(SystemKind::Journal)
             .map_or(0, SystemFile::blocks);
-        blocks * u64::from(self.shape().block_size)
+        blocks * u64::from(self.geometry().block_size)
     }
 
     /// Groups with a copy of superblock and old-style descriptors, the first not among them.
     pub(crate) fn backup_groups(&self) -> impl Iterator<Item = GroupNumber> {
         (1..self.dimensions().groups)
             .map(GroupNumber)
-            .filter(|group| self.places().has_superblock(*group))
+            .filter(|group| self.backups().has_superblock(*group))
     }
 
     /// Blocks of a group that the filesystem has.
     pub(crate) fn group_blocks(&self, group: GroupNumber) -> u32 {
-        let start = self.shape().group_start(group).0;
+        let start = self.geometry().group_start(group).0;
         let left = self.dimensions().blocks - start;
-        left.min(u64::from(self.shape().blocks_per_group)).fit_u32()
+        left.min(u64::from(self.geometry().blocks_per_group))
+            .fit_u32()
     }
 }
 
@@ -125,46 +126,55 @@ pub(crate) struct UsedBlocks {
 }
 
 impl UsedBlocks {
-    fn new(sized: &Sized, space: &Space) -> Self {
+    fn new(sized: &Sized, allocator: &BlockAllocator) -> Self {
         let mut used = Self::default();
         let Sized {
-            places,
+            backups,
             dimensions,
             layout,
             ..
         } = sized;
-        let shape = places.shape;
+        let geometry = backups.geometry;
         // The front and everything up to the zone's end, but for what was released or passed over.
         used.add(0..layout.zone_end.0);
-        for range in space.holes().iter().chain(layout.gaps.iter().cloned()) {
+        for range in allocator
+            .free_ranges()
+            .iter()
+            .chain(layout.gaps.iter().cloned())
+        {
             used.remove(range);
         }
         for group in (0..dimensions.groups).map(GroupNumber) {
-            used.set_descriptors(places, dimensions, group);
+            used.set_descriptors(backups, dimensions, group);
             let at = &layout.groups[group.0.to_usize()];
             used.add(at.block_bitmap.0..at.block_bitmap.0 + 1);
             used.add(at.inode_bitmap.0..at.inode_bitmap.0 + 1);
             let table = at.inode_table.0;
             used.add(table..table + u64::from(dimensions.table_blocks));
         }
-        if shape.first_data_block > 0 {
+        if geometry.first_data_block > 0 {
             used.remove(0..1);
         }
         used
     }
 
     /// Superblock and descriptors, old and new style; what the area keeps beyond them is free.
-    fn set_descriptors(&mut self, places: &Places, dimensions: &Dimensions, group: GroupNumber) {
-        let start = places.shape.group_start(group).0;
-        let kept = start + u64::from(places.reserved(group));
+    fn set_descriptors(
+        &mut self,
+        backups: &BackupGeometry,
+        dimensions: &Dimensions,
+        group: GroupNumber,
+    ) {
+        let start = backups.geometry.group_start(group).0;
+        let kept = start + u64::from(backups.reserved(group));
         let mut end = start;
-        if places.has_superblock(group) {
-            let old_style = group.0 / places.shape.descriptors_per_block() < places.area;
+        if backups.has_superblock(group) {
+            let old_style = group.0 / backups.geometry.descriptors_per_block() < backups.area;
             let area =
-                dimensions.descriptor_blocks.min(places.area) + dimensions.reserved_descriptors;
+                dimensions.descriptor_blocks.min(backups.area) + dimensions.reserved_descriptors;
             end += 1 + if old_style { u64::from(area) } else { 0 };
         }
-        end += u64::from(places.has_meta_descriptors(group));
+        end += u64::from(backups.has_meta_descriptors(group));
         self.remove(start..kept);
         self.add(start..end);
     }
@@ -220,8 +230,8 @@ impl UsedBlocks {
 }
 
 /// The first block after content that fills everything from the front, as if nothing was ever released.
-pub(crate) fn packed_end(places: &Places, blocks: u64) -> BlockNumber {
-    places.after(places.next_usable(BlockNumber(0)), blocks)
+pub(crate) fn packed_end(backups: &BackupGeometry, blocks: u64) -> BlockNumber {
+    backups.after(backups.next_usable(BlockNumber(0)), blocks)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Shape of quota files: a tree of 1 KiB blocks over the four bytes of an id, and blocks of entries below it.
+//! Quota files: a tree of 1 KiB blocks over the four bytes of an id, and blocks of entries below it.
 //!
 //! Format `vfsv1`: Linux' `fs/quota/quota_tree.c` and `quotaio_v2.h`.
 

@@ -1,8 +1,8 @@
 //! How many blocks the filesystem gets, and what follows from it.
 
+use super::backup_geometry::{BackupGeometry, BackupGroups};
 use super::demand::{Demand, Dimensions};
 use super::layout::Layout;
-use super::places::{Backups, Places};
 use super::system::SystemKind;
 use crate::error::Error;
 use crate::ids::{BlockNumber, GroupNumber};
@@ -13,7 +13,7 @@ use crate::options::{Features, FormatOptions, InodeRule, MAX_BYTES, SizeRule};
 #[derive(Debug)]
 pub(crate) struct Sized {
     pub(crate) dimensions: Dimensions,
-    pub(crate) places: Places,
+    pub(crate) backups: BackupGeometry,
     pub(crate) layout: Layout,
     /// Length of the image file in bytes.
     pub(crate) bytes: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Sized {
 /// Finds sizes for one tree.
 pub(crate) struct Sizer<'a> {
     pub(crate) options: &'a FormatOptions,
-    pub(crate) places: Places,
+    pub(crate) backups: BackupGeometry,
     pub(crate) demand: Demand<'a>,
     /// The first block after the content.
     pub(crate) start: BlockNumber,
@@ -36,9 +36,13 @@ struct TooSmall {
 impl Sizer<'_> {
     /// Applies the size rule.
     pub(crate) fn decide(&self) -> Result<Sized, Error> {
-        let block_size = u64::from(self.places.shape.block_size);
+        let block_size = u64::from(self.backups.geometry.block_size);
         let whole_groups = |bytes: u64| {
-            let groups = self.places.shape.groups(bytes.div_ceil(block_size)).max(1);
+            let groups = self
+                .backups
+                .geometry
+                .groups(bytes.div_ceil(block_size))
+                .max(1);
             self.fit_groups(groups)
         };
         match self.options.size {
@@ -70,12 +74,12 @@ impl Sizer<'_> {
     fn fit_groups(&self, groups: u32) -> Result<Sized, Error> {
         let mut groups = groups;
         loop {
-            let blocks = self.places.shape.group_start(GroupNumber(groups)).0;
+            let blocks = self.backups.geometry.group_start(GroupNumber(groups)).0;
             self.check_limit(blocks)?;
             match self.fit(blocks) {
                 Ok(sized) => return Ok(sized),
                 Err(TooSmall { next }) => {
-                    groups = self.places.shape.groups(next).max(groups + 1);
+                    groups = self.backups.geometry.groups(next).max(groups + 1);
                 }
             }
         }
@@ -99,7 +103,7 @@ impl Sizer<'_> {
     }
 
     fn check_limit(&self, blocks: u64) -> Result<(), Error> {
-        let block_size = u64::from(self.places.shape.block_size);
+        let block_size = u64::from(self.backups.geometry.block_size);
         let limit = match self.options.features.contains(Features::BIT64) {
             true => MAX_BYTES,
             false => u64::from(u32::MAX) * block_size,
@@ -124,22 +128,22 @@ impl Sizer<'_> {
     }
 
     fn fit(&self, asked: u64) -> Result<Sized, TooSmall> {
-        let shape = self.places.shape;
+        let geometry = self.backups.geometry;
         let blocks = self.usable(asked);
         let next_group = |groups: u32| {
             let group = GroupNumber(groups);
-            shape.group_start(group).0 + u64::from(self.places.reserved(group)) + 1
+            geometry.group_start(group).0 + u64::from(self.backups.reserved(group)) + 1
         };
         if !self.options.features.contains(Features::BIT64) && u32::try_from(blocks).is_err() {
             return Err(TooSmall { next: u64::MAX });
         }
-        if blocks <= u64::from(shape.first_data_block) {
+        if blocks <= u64::from(geometry.first_data_block) {
             return Err(TooSmall {
                 next: next_group(0),
             });
         }
-        let groups = shape.groups(blocks);
-        let places = self.final_places(blocks, groups);
+        let groups = geometry.groups(blocks);
+        let backups = self.final_backups(blocks, groups);
         let Some(dimensions) = self.dimensions(blocks) else {
             return Err(TooSmall {
                 next: next_group(groups),
@@ -150,13 +154,13 @@ impl Sizer<'_> {
         if journal == 0 && self.demand.census.system.has(SystemKind::OrphanFile) {
             return Err(TooSmall { next: blocks + 1 });
         }
-        let layout = Layout::new(&places, &self.demand, &dimensions, self.start);
+        let layout = Layout::new(&backups, &self.demand, &dimensions, self.start);
         let end = match layout {
             Some(layout) if layout.end.0 <= blocks => {
-                let bytes = blocks * u64::from(shape.block_size);
+                let bytes = blocks * u64::from(geometry.block_size);
                 return Ok(Sized {
                     dimensions,
-                    places,
+                    backups,
                     layout,
                     bytes,
                 });
@@ -165,7 +169,7 @@ impl Sizer<'_> {
             None => u64::MAX,
         };
         // More blocks in the last group may let its flex group keep its metadata to itself, and so end earlier.
-        let flex_room = last_flex_room(&places, &dimensions);
+        let flex_room = last_flex_room(&backups, &dimensions);
         let next = end.min(next_group(groups));
         let next = if flex_room > asked {
             next.min(flex_room)
@@ -177,11 +181,11 @@ impl Sizer<'_> {
 
     /// Leaves out a last group that cannot hold its own backups.
     fn usable(&self, blocks: u64) -> u64 {
-        let shape = self.places.shape;
-        let groups = shape.groups(blocks);
+        let geometry = self.backups.geometry;
+        let groups = geometry.groups(blocks);
         let last = GroupNumber(groups.saturating_sub(1));
-        let start = shape.group_start(last).0;
-        if groups > 1 && blocks <= start + u64::from(self.places.reserved(last)) {
+        let start = geometry.group_start(last).0;
+        if groups > 1 && blocks <= start + u64::from(self.backups.reserved(last)) {
             start
         } else {
             blocks
@@ -189,35 +193,35 @@ impl Sizer<'_> {
     }
 
     /// With `sparse_super2`, the last group gets a backup where its start is free and it is long enough.
-    fn final_places(&self, blocks: u64, groups: u32) -> Places {
-        let mut places = self.places;
+    fn final_backups(&self, blocks: u64, groups: u32) -> BackupGeometry {
+        let mut backups = self.backups;
         let last = GroupNumber(groups.saturating_sub(1));
-        if matches!(places.backups, Backups::Two { .. }) && last.0 > 1 {
-            let start = places.shape.group_start(last);
-            let second = Places {
-                backups: Backups::Two { second: Some(last) },
-                ..places
+        if matches!(backups.backup_groups, BackupGroups::Two { .. }) && last.0 > 1 {
+            let start = backups.geometry.group_start(last);
+            let second = BackupGeometry {
+                backup_groups: BackupGroups::Two { second: Some(last) },
+                ..backups
             };
             let needed = u64::from(second.reserved(last));
-            let room = needed < u64::from(places.shape.blocks_per_group) / 2;
+            let room = needed < u64::from(backups.geometry.blocks_per_group) / 2;
             if self.start <= start && room && start.0 + needed < blocks {
-                places = second;
+                backups = second;
             }
         }
-        places
+        backups
     }
 
     fn dimensions(&self, blocks: u64) -> Option<Dimensions> {
-        let shape = self.places.shape;
+        let geometry = self.backups.geometry;
         let features = self.options.features;
-        let groups = shape.groups(blocks);
-        let descriptor_blocks = shape.descriptor_blocks(groups);
-        let meta_bg = descriptor_blocks > self.places.area;
+        let groups = geometry.groups(blocks);
+        let descriptor_blocks = geometry.descriptor_blocks(groups);
+        let meta_bg = descriptor_blocks > self.backups.area;
         // The resize inode addresses blocks by 32 bits, and an indirect block lists one backup each.
         let growable =
             features.contains(Features::RESIZE_INODE) && !meta_bg && u32::try_from(blocks).is_ok();
         let reserved_descriptors = if growable {
-            (self.places.area - descriptor_blocks).min(shape.addresses_per_block())
+            (self.backups.area - descriptor_blocks).min(geometry.addresses_per_block())
         } else {
             0
         };
@@ -227,7 +231,7 @@ impl Sizer<'_> {
             blocks,
             groups,
             inodes_per_group,
-            table_blocks: inodes_per_group / shape.inodes_per_block(),
+            table_blocks: inodes_per_group / geometry.inodes_per_block(),
             descriptor_blocks,
             reserved_descriptors,
             meta_bg,
@@ -236,21 +240,21 @@ impl Sizer<'_> {
     }
 
     fn inodes_per_group(&self, blocks: u64, groups: u32) -> Option<u32> {
-        let shape = self.places.shape;
+        let geometry = self.backups.geometry;
         let needed = self.demand.census.inodes();
         let (wanted, needed) = match self.options.inodes {
             InodeRule::BytesPerInode(ratio) => {
                 let spare = needed.saturating_add(needed.div_ceil(4));
                 (
-                    (blocks * u64::from(shape.block_size) / ratio).max(spare),
+                    (blocks * u64::from(geometry.block_size) / ratio).max(spare),
                     needed,
                 )
             }
             InodeRule::Count(count) => (count.max(needed), count.max(needed)),
         };
         // Tables fill their blocks, and bitmaps their bytes.
-        let step = shape.inodes_per_block().max(8);
-        let most = u64::from(u32::MAX / groups).min(u64::from(shape.block_size) * 8);
+        let step = geometry.inodes_per_block().max(8);
+        let most = u64::from(u32::MAX / groups).min(u64::from(geometry.block_size) * 8);
         let most = most / u64::from(step) * u64::from(step);
         let per_group = wanted
             .div_ceil(u64::from(groups))
@@ -261,15 +265,15 @@ impl Sizer<'_> {
 }
 
 /// The fewest blocks with which the last flex group can hold the metadata of its groups.
-fn last_flex_room(places: &Places, dimensions: &Dimensions) -> u64 {
-    let per_flex = super::shape::GROUPS_PER_FLEX;
+fn last_flex_room(backups: &BackupGeometry, dimensions: &Dimensions) -> u64 {
+    let per_flex = super::geometry::GROUPS_PER_FLEX;
     let first = (dimensions.groups - 1) / per_flex * per_flex;
     let members = u64::from(dimensions.groups - first);
-    let start = places.next_usable(places.shape.group_start(GroupNumber(first)));
+    let start = backups.next_usable(backups.geometry.group_start(GroupNumber(first)));
     let tables = u64::from(dimensions.table_blocks);
-    let mut at = places.after(start, 2 * members);
+    let mut at = backups.after(start, 2 * members);
     for _ in 0..members {
-        match places.contiguous(at, tables) {
+        match backups.contiguous(at, tables) {
             Some(table) => at = table.plus(tables),
             None => return u64::MAX,
         }

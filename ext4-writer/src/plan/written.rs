@@ -16,7 +16,7 @@ impl Plan {
     /// Blocks of inode tables that hold an inode in use; all others read as zeros.
     pub(crate) fn used_table_blocks(&self) -> u64 {
         let per_group = u64::from(self.dimensions().inodes_per_group);
-        let per_block = u64::from(self.shape().inodes_per_block());
+        let per_block = u64::from(self.geometry().inodes_per_block());
         let first_free = u64::from(InodeNumber::FIRST_FREE.0);
         let block_of = |inode: u64| {
             let index = inode - 1;
@@ -45,15 +45,15 @@ impl Plan {
 
     /// Bitmaps, descriptors, superblocks but the first, and the blocks of the resize inode.
     pub(crate) fn group_metadata_blocks(&self) -> u64 {
-        let (places, dimensions) = (self.places(), self.dimensions());
-        let per_block = self.shape().descriptors_per_block();
+        let (backups, dimensions) = (self.backups(), self.dimensions());
+        let per_block = self.geometry().descriptors_per_block();
         let copies = (0..dimensions.groups).map(|group| {
-            let old_style = group / per_block < places.area;
+            let old_style = group / per_block < backups.area;
             let group = GroupNumber(group);
-            let mut blocks = u64::from(places.has_meta_descriptors(group));
-            if places.has_superblock(group) {
+            let mut blocks = u64::from(backups.has_meta_descriptors(group));
+            if backups.has_superblock(group) {
                 blocks += u64::from(group.0 > 0);
-                let descriptors = dimensions.descriptor_blocks.min(places.area);
+                let descriptors = dimensions.descriptor_blocks.min(backups.area);
                 blocks += if old_style { descriptors.into() } else { 0 };
             }
             blocks

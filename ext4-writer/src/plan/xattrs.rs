@@ -1,6 +1,6 @@
 //! Where extended attributes go: into the inode, or into a block that files with the same set share.
 
-use super::shape::Shape;
+use super::geometry::Geometry;
 use crate::error::Error;
 use crate::number::{Fit, Widen};
 use crate::options::{Features, FormatOptions};
@@ -89,7 +89,7 @@ impl XattrPlan {
     pub(crate) fn new<C>(
         tree: &FileTree<C>,
         options: &FormatOptions,
-        shape: Shape,
+        geometry: Geometry,
     ) -> Result<Self, Error> {
         let mut plan = Self::default();
         plan.sets
@@ -99,7 +99,7 @@ impl XattrPlan {
                 plan.sets[node.xattrs.0.to_usize() - 1].users += 1;
             }
         }
-        let limits = Limits::new(options, shape);
+        let limits = Limits::new(options, geometry);
         for index in 0..plan.sets.len() {
             let id = XattrSetId(index.fit_u32() + 1);
             let Some(set) = tree.xattr_sets().set(id) else {
@@ -121,7 +121,7 @@ impl XattrPlan {
                     limit: limits.block.to_u64(),
                 }
             })?;
-            plan.place(index, homes, set.sorted(), u64::from(shape.block_size));
+            plan.place(index, homes, set.sorted(), u64::from(geometry.block_size));
         }
         Ok(plan)
     }
@@ -164,12 +164,12 @@ struct Limits {
 }
 
 impl Limits {
-    fn new(options: &FormatOptions, shape: Shape) -> Self {
+    fn new(options: &FormatOptions, geometry: Geometry) -> Self {
         let inline = options.features.contains(Features::INLINE_DATA);
         let taken = END_BYTES + if inline { INLINE_ENTRY_BYTES } else { 0 };
         Self {
-            inode: shape.inode_xattr_bytes().saturating_sub(taken),
-            block: shape.block_size.to_usize() - BLOCK_HEADER_BYTES - END_BYTES,
+            inode: geometry.inode_xattr_bytes().saturating_sub(taken),
+            block: geometry.block_size.to_usize() - BLOCK_HEADER_BYTES - END_BYTES,
             value_inodes: options.features.contains(Features::EA_INODE),
         }
     }

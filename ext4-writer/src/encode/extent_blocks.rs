@@ -10,7 +10,7 @@ use crate::plan::{FAST_SYMLINK_BYTES, index_blocks};
 use crate::tree::{Node, NodeKind};
 
 /// What one file has beside its inode and content.
-pub(super) struct Side {
+pub(super) struct FileExtents {
     /// Extents of a file or directory, with those of a long symlink's target.
     pub(super) tree: ExtentTree,
     /// Blocks that the extents map.
@@ -23,15 +23,15 @@ pub(super) fn of_node(
     inode: InodeNumber,
     node: &Node<Content>,
     addresses: &mut Walker<'_>,
-) -> Option<Side> {
-    let shape = source.plan.shape();
+) -> Option<FileExtents> {
+    let geometry = source.plan.geometry();
     let own;
     let extents: &[Extent] = match &node.kind {
         NodeKind::File(content) => content.extents(),
         NodeKind::Directory(directory) => {
-            let places = source.plan.places();
-            let first = places.after(source.plan.layout().directories, directory.start);
-            own = from_runs(places.runs(first, u64::from(directory.blocks)));
+            let backups = source.plan.backups();
+            let first = backups.after(source.plan.layout().directories, directory.start);
+            own = from_runs(backups.runs(first, u64::from(directory.blocks)));
             &own
         }
         NodeKind::Symlink(target) if target.len() >= FAST_SYMLINK_BYTES => {
@@ -42,11 +42,11 @@ pub(super) fn of_node(
         _ => return None,
     };
     let records = super::extents::split(extents).count().to_u64();
-    let blocks = addresses.take(index_blocks(records, shape.extents_per_block()));
+    let blocks = addresses.take(index_blocks(records, geometry.extents_per_block()));
     let checksum = source.plan.checksums.inode(inode);
-    let tree = ExtentTree::new(extents, &blocks, shape, checksum);
+    let tree = ExtentTree::new(extents, &blocks, geometry, checksum);
     let mapped_blocks = extents.iter().map(|extent| u64::from(extent.length)).sum();
-    Some(Side {
+    Some(FileExtents {
         tree,
         mapped_blocks,
     })
@@ -54,28 +54,28 @@ pub(super) fn of_node(
 
 pub(super) fn encode(source: Source<'_>, sink: &mut impl BlockSink) -> Result<(), Error> {
     let layout = source.plan.layout();
-    let mut walker = Walker::new(source.plan.places(), layout.side);
-    if layout.side_blocks == 0 {
+    let mut walker = Walker::new(source.plan.backups(), layout.extent_blocks);
+    if layout.extent_block_count == 0 {
         return Ok(());
     }
     for (inode, id) in source.inodes() {
         let node = source.tree.slot(id);
-        let before = source.plan.places().next_usable(walker.at);
-        let Some(side) = of_node(source, inode, node, &mut walker) else {
+        let before = source.plan.backups().next_usable(walker.at);
+        let Some(extent_blocks) = of_node(source, inode, node, &mut walker) else {
             continue;
         };
         if let NodeKind::Symlink(target) = &node.kind {
             sink.put(before, target)?;
         }
-        put_tree(&side.tree, sink)?;
+        put_tree(&extent_blocks.tree, sink)?;
     }
     debug_assert_eq!(
-        walker.at.max(layout.side),
+        walker.at.max(layout.extent_blocks),
         source
             .plan
-            .places()
-            .after(layout.side, layout.side_blocks)
-            .max(layout.side)
+            .backups()
+            .after(layout.extent_blocks, layout.extent_block_count)
+            .max(layout.extent_blocks)
     );
     Ok(())
 }

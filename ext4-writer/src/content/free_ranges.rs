@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// Disjoint free ranges, neighbours merged.
 #[derive(Debug)]
-pub(crate) struct Holes {
+pub(crate) struct FreeRanges {
     by_start: BTreeMap<u64, u64>,
     /// Starts of the ranges whose length has its highest bit at the index.
     by_class: Vec<BTreeSet<u64>>,
@@ -15,7 +15,7 @@ pub(crate) struct Holes {
 /// Ranges of the request's own class that are tried before a larger class is taken.
 const TRIES: usize = 16;
 
-impl Holes {
+impl FreeRanges {
     pub(super) fn new() -> Self {
         Self {
             by_start: BTreeMap::new(),
@@ -118,38 +118,38 @@ mod tests {
 
     #[test]
     fn neighbours_merge_and_the_lowest_fit_is_taken() {
-        let mut holes = Holes::new();
-        holes.insert(10..12);
-        holes.insert(14..20);
-        holes.insert(12..14);
-        assert!(holes.iter().eq(std::iter::once(10..20)));
-        holes.insert(2..5);
-        assert_eq!(holes.take(4), Some(10..14));
-        assert_eq!(holes.take(2), Some(2..4));
-        assert_eq!(holes.take(7), None);
-        assert_eq!(holes.take_ending_at(20), Some(14));
-        assert_eq!(holes.blocks(), 1);
+        let mut free_ranges = FreeRanges::new();
+        free_ranges.insert(10..12);
+        free_ranges.insert(14..20);
+        free_ranges.insert(12..14);
+        assert!(free_ranges.iter().eq(std::iter::once(10..20)));
+        free_ranges.insert(2..5);
+        assert_eq!(free_ranges.take(4), Some(10..14));
+        assert_eq!(free_ranges.take(2), Some(2..4));
+        assert_eq!(free_ranges.take(7), None);
+        assert_eq!(free_ranges.take_ending_at(20), Some(14));
+        assert_eq!(free_ranges.blocks(), 1);
     }
 
     proptest! {
         #[test]
         fn holes_agree_with_a_set_of_blocks(steps in prop::collection::vec((0_u64..200, 1_u64..20, any::<bool>()), 1..80)) {
-            let mut holes = Holes::new();
+            let mut free_ranges = FreeRanges::new();
             let mut free = BTreeSet::new();
             for (start, count, give) in steps {
                 if give {
                     if (start..start + count).all(|block| !free.contains(&block)) {
-                        holes.insert(start..start + count);
+                        free_ranges.insert(start..start + count);
                         free.extend(start..start + count);
                     }
-                } else if let Some(range) = holes.take(count) {
+                } else if let Some(range) = free_ranges.take(count) {
                     prop_assert_eq!(range.end - range.start, count);
                     for block in range {
                         prop_assert!(free.remove(&block));
                     }
                 }
-                prop_assert_eq!(holes.blocks(), free.len() as u64);
-                prop_assert!(holes.iter().flatten().eq(free.iter().copied()));
+                prop_assert_eq!(free_ranges.blocks(), free.len() as u64);
+                prop_assert!(free_ranges.iter().flatten().eq(free.iter().copied()));
             }
         }
     }

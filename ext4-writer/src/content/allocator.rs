@@ -3,21 +3,21 @@
 use std::ops::Range;
 
 use super::Extent;
-use super::holes::Holes;
+use super::free_ranges::FreeRanges;
 use crate::ids::BlockNumber;
-use crate::plan::Places;
+use crate::plan::BackupGeometry;
 
 /// Allocation of content blocks.
 #[derive(Debug)]
-pub(crate) struct Space {
-    places: Places,
+pub(crate) struct BlockAllocator {
+    backups: BackupGeometry,
     /// The first block never given out, or given back since.
     cursor: BlockNumber,
     /// Where the usable run that holds the cursor ends.
     run_end: BlockNumber,
     /// The first block that was never given out.
     high_water: BlockNumber,
-    holes: Holes,
+    free_ranges: FreeRanges,
     /// Blocks in use.
     used: u64,
 }
@@ -33,27 +33,27 @@ pub(super) struct Block {
 /// Blocks set aside for the content that is being stored.
 #[derive(Debug)]
 pub(super) enum Window {
-    /// A hole, or what is left of it.
-    Hole(Range<u64>),
+    /// A free range below the end, or what is left of it.
+    FreeRange(Range<u64>),
     /// Whatever follows the cursor.
     Tail,
 }
 
-impl Space {
-    pub(crate) fn new(places: Places) -> Self {
-        let cursor = places.next_usable(BlockNumber(0));
+impl BlockAllocator {
+    pub(crate) fn new(backups: BackupGeometry) -> Self {
+        let cursor = backups.next_usable(BlockNumber(0));
         Self {
-            places,
+            backups,
             cursor,
-            run_end: places.run_end(cursor),
+            run_end: backups.run_end(cursor),
             high_water: cursor,
-            holes: Holes::new(),
+            free_ranges: FreeRanges::new(),
             used: 0,
         }
     }
 
-    pub(crate) fn places(&self) -> &Places {
-        &self.places
+    pub(crate) fn backups(&self) -> &BackupGeometry {
+        &self.backups
     }
 
     pub(crate) fn cursor(&self) -> BlockNumber {
@@ -65,20 +65,22 @@ impl Space {
         self.used
     }
 
-    pub(crate) fn holes(&self) -> &Holes {
-        &self.holes
+    pub(crate) fn free_ranges(&self) -> &FreeRanges {
+        &self.free_ranges
     }
 
     /// Ranges that were given out and are free now; their bytes must not stay.
     pub(crate) fn stale(&self) -> impl Iterator<Item = Range<u64>> {
         let tail = self.cursor.0..self.high_water.0;
-        self.holes.iter().chain((!tail.is_empty()).then_some(tail))
+        self.free_ranges
+            .iter()
+            .chain((!tail.is_empty()).then_some(tail))
     }
 
     /// Chooses where content of about `blocks` blocks goes.
     pub(super) fn window(&mut self, blocks: u64) -> Window {
-        match self.holes.take(blocks.max(1)) {
-            Some(range) => Window::Hole(range),
+        match self.free_ranges.take(blocks.max(1)) {
+            Some(range) => Window::FreeRange(range),
             None => Window::Tail,
         }
     }
@@ -86,11 +88,11 @@ impl Space {
     /// Takes the next block of a window; `None` when it is used up.
     pub(super) fn take(&mut self, window: &mut Window) -> Option<Block> {
         let number = match window {
-            Window::Hole(range) => BlockNumber(range.next()?),
+            Window::FreeRange(range) => BlockNumber(range.next()?),
             Window::Tail => {
                 if self.cursor >= self.run_end {
-                    self.cursor = self.places.next_usable(self.cursor);
-                    self.run_end = self.places.run_end(self.cursor);
+                    self.cursor = self.backups.next_usable(self.cursor);
+                    self.run_end = self.backups.run_end(self.cursor);
                 }
                 let block = self.cursor;
                 self.cursor = block.plus(1);
@@ -105,7 +107,7 @@ impl Space {
 
     /// Gives back what a window did not use.
     pub(super) fn close(&mut self, window: Window) {
-        if let Window::Hole(rest) = window {
+        if let Window::FreeRange(rest) = window {
             self.free(rest);
         }
     }
@@ -119,44 +121,44 @@ impl Space {
     }
 
     fn free(&mut self, range: Range<u64>) {
-        self.holes.insert(range);
-        if let Some(start) = self.holes.take_ending_at(self.cursor.0) {
+        self.free_ranges.insert(range);
+        if let Some(start) = self.free_ranges.take_ending_at(self.cursor.0) {
             self.cursor = BlockNumber(start);
-            self.run_end = self.places.run_end(self.cursor);
+            self.run_end = self.backups.run_end(self.cursor);
         }
     }
 
     /// Takes up to `count` blocks from the lowest hole, for content that moves down.
     pub(crate) fn take_lowest(&mut self, count: u64) -> Option<Range<u64>> {
-        let range = self.holes.take_lowest(count)?;
+        let range = self.free_ranges.take_lowest(count)?;
         self.used += range.end - range.start;
         Some(range)
     }
 
     /// Counts only `extents`, sorted by address, as in use: contents that were dropped become free.
     pub(crate) fn keep_only(&mut self, extents: impl Iterator<Item = Range<u64>>) {
-        self.holes = Holes::new();
+        self.free_ranges = FreeRanges::new();
         self.used = 0;
-        let mut at = self.places.next_usable(BlockNumber(0));
+        let mut at = self.backups.next_usable(BlockNumber(0));
         for range in extents {
             self.free_between(at, range.start);
             self.used += range.end - range.start;
             at = BlockNumber(range.end);
         }
         self.cursor = at;
-        self.run_end = if self.places.next_usable(at) == at {
-            self.places.run_end(at)
+        self.run_end = if self.backups.next_usable(at) == at {
+            self.backups.run_end(at)
         } else {
             at
         };
     }
 
     fn free_between(&mut self, from: BlockNumber, to: u64) {
-        let mut at = self.places.next_usable(from);
+        let mut at = self.backups.next_usable(from);
         while at.0 < to {
-            let end = self.places.run_end(at).0.min(to);
-            self.holes.insert(at.0..end);
-            at = self.places.next_usable(BlockNumber(end));
+            let end = self.backups.run_end(at).0.min(to);
+            self.free_ranges.insert(at.0..end);
+            at = self.backups.next_usable(BlockNumber(end));
         }
     }
 }

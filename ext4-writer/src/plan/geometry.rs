@@ -6,7 +6,7 @@ use crate::options::{Features, FormatOptions};
 
 /// Sizes and counts that follow from block, inode and descriptor size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub(crate) struct Geometry {
     pub(crate) block_size: u32,
     /// 1 with blocks of 1 KiB, as the first 1,024 bytes are for a boot loader; else 0.
     pub(crate) first_data_block: u32,
@@ -21,7 +21,7 @@ pub(crate) const LOG_GROUPS_PER_FLEX: u8 = 4;
 /// Groups that share their metadata's place.
 pub(crate) const GROUPS_PER_FLEX: u32 = 1 << LOG_GROUPS_PER_FLEX;
 
-impl Shape {
+impl Geometry {
     pub(crate) fn new(options: &FormatOptions) -> Self {
         let block_size = options.block_size.bytes();
         Self {

@@ -4,13 +4,13 @@
 
 use std::ops::Range;
 
-use super::shape::Shape;
+use super::geometry::Geometry;
 use crate::ids::{BlockNumber, GroupNumber};
 use crate::options::{Features, FormatOptions, SizeRule};
 
 /// Which groups hold a backup of the superblock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Backups {
+pub(crate) enum BackupGroups {
     /// Groups 1 and the powers of 3, 5 and 7 (`sparse_super`).
     Sparse,
     /// Group 1 and at most one more (`sparse_super2`).
@@ -21,9 +21,9 @@ pub(crate) enum Backups {
 
 /// Where superblocks and descriptors lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Places {
-    pub(crate) shape: Shape,
-    pub(crate) backups: Backups,
+pub(crate) struct BackupGeometry {
+    pub(crate) geometry: Geometry,
+    pub(crate) backup_groups: BackupGroups,
     /// Blocks after each superblock for descriptors in use and to come. The descriptors of groups beyond
     /// what they hold lie in the groups themselves (`meta_bg`).
     pub(crate) area: u32,
@@ -34,43 +34,43 @@ const USUAL_AREA: u32 = 128;
 /// The same where the filesystem will not grow: enough for 64 GiB with descriptors of 64 bytes.
 const FIXED_AREA: u32 = 8;
 
-impl Places {
+impl BackupGeometry {
     pub(crate) fn new(options: &FormatOptions) -> Self {
-        let shape = Shape::new(options);
+        let geometry = Geometry::new(options);
         let features = options.features;
-        let backups = if features.contains(Features::SPARSE_SUPER2) {
-            Backups::Two { second: None }
+        let backup_groups = if features.contains(Features::SPARSE_SUPER2) {
+            BackupGroups::Two { second: None }
         } else if features.contains(Features::SPARSE_SUPER) {
-            Backups::Sparse
+            BackupGroups::Sparse
         } else {
-            Backups::All
+            BackupGroups::All
         };
         Self {
-            shape,
-            backups,
-            area: area(options, shape),
+            geometry,
+            backup_groups,
+            area: area(options, geometry),
         }
     }
 
     pub(crate) fn has_superblock(&self, group: GroupNumber) -> bool {
-        match self.backups {
+        match self.backup_groups {
             _ if group.0 == 0 => true,
-            Backups::All => true,
-            Backups::Two { second } => group.0 == 1 || second == Some(group),
-            Backups::Sparse => is_sparse(group.0),
+            BackupGroups::All => true,
+            BackupGroups::Two { second } => group.0 == 1 || second == Some(group),
+            BackupGroups::Sparse => is_sparse(group.0),
         }
     }
 
     /// Whether a block of descriptors lies in the group itself.
     pub(crate) fn has_meta_descriptors(&self, group: GroupNumber) -> bool {
-        let per_block = self.shape.descriptors_per_block();
+        let per_block = self.geometry.descriptors_per_block();
         let within = group.0 % per_block;
         group.0 / per_block >= self.area && (within == 0 || within == 1 || within == per_block - 1)
     }
 
     /// Blocks kept at the start of a group.
     pub(crate) fn reserved(&self, group: GroupNumber) -> u32 {
-        let old_style = group.0 / self.shape.descriptors_per_block() < self.area;
+        let old_style = group.0 / self.geometry.descriptors_per_block() < self.area;
         u32::from(self.has_superblock(group))
             + if old_style && self.has_superblock(group) {
                 self.area
@@ -84,9 +84,9 @@ impl Places {
     pub(crate) fn next_usable(&self, block: BlockNumber) -> BlockNumber {
         let mut at = block;
         loop {
-            let group = self.shape.group_of(at);
+            let group = self.geometry.group_of(at);
             let end = self
-                .shape
+                .geometry
                 .group_start(group)
                 .plus(u64::from(self.reserved(group)));
             if at >= end {
@@ -98,8 +98,8 @@ impl Places {
 
     /// The first kept block after `block`, which is not kept itself.
     pub(crate) fn run_end(&self, block: BlockNumber) -> BlockNumber {
-        let next = GroupNumber(self.shape.group_of(block).0 + 1);
-        self.shape.group_start(self.next_reserved_group(next))
+        let next = GroupNumber(self.geometry.group_of(block).0 + 1);
+        self.geometry.group_start(self.next_reserved_group(next))
     }
 
     /// The block that follows `count` usable blocks from `start`.
@@ -139,7 +139,7 @@ impl Places {
     }
 
     fn next_reserved_group(&self, from: GroupNumber) -> GroupNumber {
-        let per_block = self.shape.descriptors_per_block();
+        let per_block = self.geometry.descriptors_per_block();
         let meta_start = self.area.saturating_mul(per_block);
         let meta = if from.0 < meta_start {
             meta_start
@@ -149,14 +149,14 @@ impl Places {
                 within => from.0 - within + per_block - 1,
             }
         };
-        let backup = match self.backups {
-            Backups::All => from.0,
-            Backups::Two { .. } if from.0 <= 1 => from.0,
-            Backups::Two { second } => second
+        let backup = match self.backup_groups {
+            BackupGroups::All => from.0,
+            BackupGroups::Two { .. } if from.0 <= 1 => from.0,
+            BackupGroups::Two { second } => second
                 .filter(|group| *group >= from)
                 .map_or(u32::MAX, |group| group.0),
-            Backups::Sparse if from.0 <= 1 => from.0,
-            Backups::Sparse => [3, 5, 7]
+            BackupGroups::Sparse if from.0 <= 1 => from.0,
+            BackupGroups::Sparse => [3, 5, 7]
                 .map(|base| next_power(from.0, base))
                 .into_iter()
                 .fold(u32::MAX, u32::min),
@@ -165,7 +165,7 @@ impl Places {
     }
 }
 
-fn area(options: &FormatOptions, shape: Shape) -> u32 {
+fn area(options: &FormatOptions, geometry: Geometry) -> u32 {
     if options.features.contains(Features::META_BG) {
         return 0;
     }
@@ -174,11 +174,11 @@ fn area(options: &FormatOptions, shape: Shape) -> u32 {
         SizeRule::FactorWithFloor { floor, .. } => floor,
         SizeRule::Shrink => 0,
     };
-    let groups = shape.groups(known / u64::from(shape.block_size));
-    let needed = shape.descriptor_blocks(groups);
+    let groups = geometry.groups(known / u64::from(geometry.block_size));
+    let needed = geometry.descriptor_blocks(groups);
     let growable = options.features.contains(Features::RESIZE_INODE);
     let spare = if growable {
-        USUAL_AREA.min(shape.addresses_per_block()) - 1
+        USUAL_AREA.min(geometry.addresses_per_block()) - 1
     } else {
         0
     };
@@ -189,7 +189,7 @@ fn area(options: &FormatOptions, shape: Shape) -> u32 {
         needed.saturating_add(spare)
     };
     // A quarter of a group is the most that descriptors may take; beyond it they go to the groups.
-    if area > shape.blocks_per_group / 4 {
+    if area > geometry.blocks_per_group / 4 {
         0
     } else {
         area
@@ -241,17 +241,17 @@ mod tests {
                 block_size,
                 ..FormatOptions::default()
             };
-            let places = Places::new(&options);
+            let backups = BackupGeometry::new(&options);
             for from in 0..20_000 {
-                let next = places.next_reserved_group(GroupNumber(from));
+                let next = backups.next_reserved_group(GroupNumber(from));
                 assert!(next.0 >= from);
                 if next.0 != u32::MAX {
                     assert!(
-                        places.reserved(next) > 0 || !places.has_superblock(next),
+                        backups.reserved(next) > 0 || !backups.has_superblock(next),
                         "{next:?}"
                     );
                 }
-                let first = (from..from + 200).find(|&g| places.reserved(GroupNumber(g)) > 0);
+                let first = (from..from + 200).find(|&g| backups.reserved(GroupNumber(g)) > 0);
                 if let Some(first) = first {
                     assert_eq!(next.0, first, "from {from} with {features:?}");
                 }
@@ -261,17 +261,17 @@ mod tests {
 
     #[test]
     fn runs_avoid_kept_blocks_and_add_up() {
-        let places = Places::new(&FormatOptions::default());
-        let runs: Vec<_> = places.runs(BlockNumber(0), 200_000).collect();
+        let backups = BackupGeometry::new(&FormatOptions::default());
+        let runs: Vec<_> = backups.runs(BlockNumber(0), 200_000).collect();
         assert_eq!(runs[0], 129..32_768);
         assert_eq!(runs[1], 32_768 + 129..3 * 32_768);
         assert_eq!(
             runs.iter().map(|run| run.end - run.start).sum::<u64>(),
             200_000
         );
-        assert_eq!(places.after(BlockNumber(0), 32_639), BlockNumber(32_768));
+        assert_eq!(backups.after(BlockNumber(0), 32_639), BlockNumber(32_768));
         assert_eq!(
-            places.contiguous(BlockNumber(32_700), 100),
+            backups.contiguous(BlockNumber(32_700), 100),
             Some(BlockNumber(32_768 + 129))
         );
     }
