@@ -8,7 +8,7 @@ use std::hash::Hasher;
 
 use twox_hash::XxHash32;
 
-use super::codec::{Codec, Step, malformed};
+use super::step::{Codec, Step, malformed};
 use super::{Compression, DecompressError, Trailing};
 
 const MAGIC: u32 = 0x184d_2204;

@@ -1,6 +1,7 @@
 //! Members, frames or streams one after the other, with what may come between and after them.
 
-use super::codec::{Codec, Step, codec, malformed, trailing};
+use super::codec::codec;
+use super::step::{Codec, Step, malformed, trailing};
 use super::{Compression, DecompressError, DecompressOptions, Trailing};
 
 /// The bytes that xz's padding comes in.

@@ -15,6 +15,7 @@ mod codec;
 mod lz4;
 mod members;
 mod read;
+mod step;
 
 use std::fmt;
 use std::io;

@@ -6,6 +6,7 @@
 mod config;
 mod descriptor;
 mod document;
+mod load;
 mod resolve;
 mod select;
 
@@ -14,8 +15,9 @@ pub use descriptor::Descriptor;
 pub(crate) use document::Index;
 #[cfg(feature = "registry")]
 pub(crate) use document::{check_manifest, media_type_of};
-pub use resolve::{Document, Documents, resolve};
-pub(crate) use resolve::{Loaded, fetch, load};
+pub use load::{Document, Documents};
+pub(crate) use load::{Loaded, fetch, load};
+pub use resolve::resolve;
 pub(crate) use select::{Fit, select_each};
 
 use crate::apply::TarRole;

@@ -2,7 +2,7 @@
 
 use super::descriptor::Descriptor;
 use super::document::{ImageDocument, Index, not_an_image, unsupported};
-use super::resolve::{Documents, Loaded, check_limit, fetch, load};
+use super::load::{Documents, Loaded, check_limit, fetch, load};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, excerpts};
 use crate::limits::Limits;

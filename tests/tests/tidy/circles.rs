@@ -9,8 +9,6 @@ const KNOWN: &[&str] = &[
     "banger: daemon::connection",
     "banger: image::describe",
     "banger: kernel::catalog",
-    "oci-flatten: compression::codec",
-    "oci-flatten: image::resolve",
 ];
 
 /// A module by the names that lead to it from the crate's root.
