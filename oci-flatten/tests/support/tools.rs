@@ -55,14 +55,15 @@ fn left_to_root() -> bool {
     let Some(list) = std::env::var_os("TESTS_FOR_ROOT") else {
         return false;
     };
-    let program = std::env::current_exe().unwrap();
+    let program = std::env::current_exe().expect("a test has a program");
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     let line = format!("{} {test}\n", program.display());
     let list = std::fs::OpenOptions::new()
         .append(true)
         .create(true)
         .open(list);
-    std::io::Write::write_all(&mut list.unwrap(), line.as_bytes()).unwrap();
+    let mut list = list.expect("the list opens");
+    std::io::Write::write_all(&mut list, line.as_bytes()).expect("the list is written");
     println!("left to root: {test}");
     true
 }
