@@ -15,8 +15,14 @@ use crate::error::{Error, ErrorKind};
 /// The file in an image's directory that holds the hash as 64 hexadecimal digits and a newline.
 pub const PACKAGES_FILE: &str = "rootfs.ext4.packages.sha256";
 
-/// Bytes of a package database that are read into memory; a full desktop has about 10 MiB.
+/// Bytes of package databases that are read into memory, all files together; a full desktop has about 10 MiB.
 const DATABASE_LIMIT: u64 = 64 << 20;
+/// Bytes of rpm databases that are hashed; a full desktop's has about 500 MiB.
+const RPM_LIMIT: u64 = 1 << 30;
+/// Packages of one root filesystem; all of Debian has some 70,000.
+const PACKAGES_LIMIT: usize = 500_000;
+/// The longest line of a manifest: a name, a version and an architecture.
+const LINE_LIMIT: usize = 4096;
 
 /// Where a manifest comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,11 +72,12 @@ impl Packages {
     ///
     /// The tree cannot be read, or its database is beyond the limit.
     pub fn of_tree(tree: &dyn RootTree, features: &[String]) -> Result<Option<Self>, Error> {
-        if let Some(lines) = dpkg(tree)? {
-            return Ok(Some(Self::new(PackageSource::Dpkg, lines, features)));
+        let mut databases = Databases { tree, read: 0 };
+        if let Some(lines) = dpkg(&mut databases)? {
+            return Ok(Some(Self::new(PackageSource::Dpkg, lines.0, features)));
         }
-        if let Some(lines) = apk(tree)? {
-            return Ok(Some(Self::new(PackageSource::Apk, lines, features)));
+        if let Some(lines) = apk(&mut databases)? {
+            return Ok(Some(Self::new(PackageSource::Apk, lines.0, features)));
         }
         let Some(lines) = rpm(tree)? else {
             return Ok(None);
@@ -135,31 +142,67 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The text of a database file; none when there is no such file.
-fn database(tree: &dyn RootTree, path: &str) -> Result<Option<String>, Error> {
-    let Some(entry) = tree
-        .entry(path)?
-        .filter(|entry| entry.kind == TreeKind::File)
-    else {
-        return Ok(None);
-    };
-    if entry.size > DATABASE_LIMIT {
-        return Err(Error::new(
-            ErrorKind::Integrity,
-            format!("{path} is {} bytes (limit {DATABASE_LIMIT})", entry.size),
-        ));
-    }
-    let bytes = tree.read_start(&entry.path, DATABASE_LIMIT)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+/// The files of a package database, bounded together: a folder may have many names of one file.
+struct Databases<'a> {
+    tree: &'a dyn RootTree,
+    /// Bytes that were read so far.
+    read: u64,
 }
 
-fn dpkg(tree: &dyn RootTree) -> Result<Option<Vec<String>>, Error> {
-    let mut lines = Vec::new();
-    let status = database(tree, "/var/lib/dpkg/status")?;
+impl Databases<'_> {
+    /// The text of a file; none when there is no such file.
+    fn text(&mut self, path: &str) -> Result<Option<String>, Error> {
+        let entry = self.tree.entry(path)?;
+        let Some(entry) = entry.filter(|entry| entry.kind == TreeKind::File) else {
+            return Ok(None);
+        };
+        self.read = self.read.saturating_add(entry.size);
+        if self.read > DATABASE_LIMIT {
+            return Err(beyond(format!(
+                "the package database is {} bytes with {path} (limit {DATABASE_LIMIT})",
+                self.read
+            )));
+        }
+        let bytes = self.tree.read_start(&entry.path, entry.size)?;
+        Ok(Some(String::from_utf8(bytes).unwrap_or_else(|error| {
+            String::from_utf8_lossy(error.as_bytes()).into_owned()
+        })))
+    }
+}
+
+fn beyond(message: String) -> Error {
+    Error::new(ErrorKind::Integrity, message)
+}
+
+/// Lines of a manifest.
+#[derive(Default)]
+struct Lines(Vec<String>);
+
+impl Lines {
+    fn add(&mut self, name: &str, version: &str, architecture: &str) -> Result<(), Error> {
+        let line = format!("{name} {version} {architecture}");
+        if line.len() > LINE_LIMIT {
+            let (length, start) = (line.len(), line.chars().take(40).collect::<String>());
+            return Err(beyond(format!(
+                "package {start:?}… takes a line of {length} bytes (limit {LINE_LIMIT})"
+            )));
+        }
+        if self.0.len() >= PACKAGES_LIMIT {
+            return Err(beyond(format!("more than {PACKAGES_LIMIT} packages")));
+        }
+        self.0.push(line);
+        Ok(())
+    }
+}
+
+fn dpkg(databases: &mut Databases<'_>) -> Result<Option<Lines>, Error> {
+    let mut lines = Lines::default();
+    let status = databases.text("/var/lib/dpkg/status")?;
     let mut found = status.is_some();
     if let Some(text) = status {
-        dpkg_stanzas(&text, true, &mut lines);
+        dpkg_stanzas(&text, true, &mut lines)?;
     }
+    let tree = databases.tree;
     let folder = "/var/lib/dpkg/status.d";
     let has_folder = tree
         .entry(folder)?
@@ -170,16 +213,16 @@ fn dpkg(tree: &dyn RootTree) -> Result<Option<Vec<String>>, Error> {
             if name.ends_with(".md5sums") {
                 continue;
             }
-            if let Some(text) = database(tree, &format!("{folder}/{name}"))? {
+            if let Some(text) = databases.text(&format!("{folder}/{name}"))? {
                 found = true;
-                dpkg_stanzas(&text, false, &mut lines);
+                dpkg_stanzas(&text, false, &mut lines)?;
             }
         }
     }
     Ok(found.then_some(lines))
 }
 
-fn dpkg_stanzas(text: &str, only_installed: bool, lines: &mut Vec<String>) {
+fn dpkg_stanzas(text: &str, only_installed: bool, lines: &mut Lines) -> Result<(), Error> {
     for stanza in text.split("\n\n") {
         let field = |name: &str| {
             let mut values = stanza.lines();
@@ -190,25 +233,22 @@ fn dpkg_stanzas(text: &str, only_installed: bool, lines: &mut Vec<String>) {
             continue;
         }
         if let (Some(name), Some(version)) = (field("Package"), field("Version")) {
-            let architecture = field("Architecture").unwrap_or("all");
-            lines.push(format!("{name} {version} {architecture}"));
+            lines.add(name, version, field("Architecture").unwrap_or("all"))?;
         }
     }
+    Ok(())
 }
 
-fn apk(tree: &dyn RootTree) -> Result<Option<Vec<String>>, Error> {
+fn apk(databases: &mut Databases<'_>) -> Result<Option<Lines>, Error> {
     for path in ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"] {
-        let Some(text) = database(tree, path)? else {
+        let Some(text) = databases.text(path)? else {
             continue;
         };
-        let mut lines = Vec::new();
+        let mut lines = Lines::default();
         for stanza in text.split("\n\n") {
             let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name));
             if let (Some(name), Some(version)) = (field("P:"), field("V:")) {
-                lines.push(format!(
-                    "{name} {version} {}",
-                    field("A:").unwrap_or("noarch")
-                ));
+                lines.add(name, version, field("A:").unwrap_or("noarch"))?;
             }
         }
         return Ok(Some(lines));
@@ -219,14 +259,22 @@ fn apk(tree: &dyn RootTree) -> Result<Option<Vec<String>>, Error> {
 /// The rpm database in whichever of its formats: a hash of the file stands for its packages.
 fn rpm(tree: &dyn RootTree) -> Result<Option<Vec<String>>, Error> {
     let mut lines = Vec::new();
+    let mut total = 0_u64;
     for folder in ["/usr/lib/sysimage/rpm", "/var/lib/rpm"] {
         for file in ["rpmdb.sqlite", "Packages.db", "Packages"] {
             let found = tree.entry(&format!("{folder}/{file}"))?;
             let Some(entry) = found.filter(|entry| entry.kind == TreeKind::File) else {
                 continue;
             };
+            total = total.saturating_add(entry.size);
+            if total > RPM_LIMIT {
+                let path = &entry.path;
+                return Err(beyond(format!(
+                    "the rpm database is {total} bytes with {path} (limit {RPM_LIMIT})"
+                )));
+            }
             let mut hash = Sha256::new();
-            tree.read(&entry.path, u64::MAX, &mut |piece| hash.update(piece))?;
+            tree.read(&entry.path, entry.size, &mut |piece| hash.update(piece))?;
             lines.push(format!("{file} {}", hex(&hash.finalize())));
         }
     }
@@ -267,6 +315,27 @@ mod tests {
             .file("/var/lib/dpkg/status.d/tzdata.md5sums", 0o644, b"x");
         let packages = Packages::of_tree(&tree, &[]).unwrap().unwrap();
         assert_eq!(packages.sha256, sha256("tzdata 2024a all\n"));
+    }
+
+    #[test]
+    fn many_names_of_one_database_are_bounded_together() {
+        let stanza = "Package: a\nVersion: 1\n\n".repeat(2_000_000);
+        let mut tree = MapTree::default();
+        for name in ["a", "b", "c"] {
+            let path = format!("/var/lib/dpkg/status.d/{name}");
+            tree = tree.file(&path, 0o644, &stanza.as_bytes()[..25 << 20]);
+        }
+        let error = Packages::of_tree(&tree, &[]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity);
+        let told = error.to_string();
+        assert!(
+            told.contains("500000 packages") || told.contains("(limit 67108864)"),
+            "{told}"
+        );
+        let long = format!("Package: {}\nVersion: 1\n", "x".repeat(5000));
+        let tree = MapTree::default().file("/var/lib/dpkg/status.d/a", 0o644, long.as_bytes());
+        let error = Packages::of_tree(&tree, &[]).unwrap_err();
+        assert!(error.to_string().contains("(limit 4096)"), "{error}");
     }
 
     #[test]

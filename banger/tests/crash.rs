@@ -204,7 +204,7 @@ fn register_named(home: &Path, name: &str) -> Result<(), Error> {
         work_seed: None,
         kernel: KernelRequest::default(),
     };
-    register(&store(home), &catalog(home), &request).map(drop)
+    register(&store(home), &catalog(home), &request, &|| false).map(drop)
 }
 
 /// Pulls, renames, and removes without end.

@@ -165,7 +165,7 @@ fn filled(folder: &Path) -> (Places, String, String) {
         work_seed: None,
         kernel: KernelRequest::default(),
     };
-    register(&store, &catalog, &request).unwrap();
+    register(&store, &catalog, &request, &|| false).unwrap();
     let id = |name: &str| store.find(name).unwrap().record().id.to_string();
     (places.clone(), id("managed"), id("unmanaged"))
 }
@@ -176,8 +176,8 @@ fn use_store(places: &Places, id: &str, unmanaged: &str) {
     let catalog = Catalog::new(places.kernels.clone());
     let _ = store.list();
     let _ = catalog.list();
-    let _ = show(&store, id);
-    let _ = show(&store, "unmanaged");
+    let _ = show(&store, id, &|| false);
+    let _ = show(&store, "unmanaged", &|| false);
     if let Ok(image) = store.find(id) {
         let _ = boot_config(&image, Vmm::Qemu, Machine::default());
     }

@@ -104,7 +104,7 @@ fn kernel_paths(home: &Home) -> KernelRequest {
     KernelRequest {
         reference: None,
         kernel: Some(home.file("vmlinux", &good_kernel())),
-        initrd: Some(home.file("initrd", b"070701")),
+        initrd: Some(home.file("initrd", &initrd(&[]))),
         modules: Some(module_directory(
             home.folder.path(),
             RELEASE,
@@ -341,7 +341,7 @@ fn boot_facts_and_packages_are_read_from_the_filesystem() {
         fs::read_to_string(&hash_file).unwrap(),
         format!("{}\n", recorded.sha256)
     );
-    let report = show(&home.store, "debian").unwrap();
+    let report = show(&home.store, "debian", &|| false).unwrap();
     assert_eq!(report.packages_check, PackagesCheck::Matches);
     assert!(report.missing.is_empty());
 
@@ -351,7 +351,7 @@ fn boot_facts_and_packages_are_read_from_the_filesystem() {
     let more = "\nPackage: more\nStatus: install ok installed\nVersion: 1\n";
     fs::write(&status, text + more).unwrap();
     mke2fs(&root, &made.image.artifacts().rootfs);
-    let report = show(&home.store, "debian").unwrap();
+    let report = show(&home.store, "debian", &|| false).unwrap();
     assert!(
         matches!(
             &report.packages_check,
@@ -361,7 +361,7 @@ fn boot_facts_and_packages_are_read_from_the_filesystem() {
         report.packages_check
     );
     fs::remove_file(&made.image.artifacts().rootfs).unwrap();
-    let report = show(&home.store, "debian").unwrap();
+    let report = show(&home.store, "debian", &|| false).unwrap();
     assert!(matches!(
         report.packages_check,
         PackagesCheck::Unknown { .. }
@@ -390,7 +390,7 @@ fn an_explicit_list_of_packages_is_what_is_recorded() {
         recorded.sha256
     );
     fs::write(&hash_file, "00\n").unwrap();
-    let report = show(&home.store, "a").unwrap();
+    let report = show(&home.store, "a", &|| false).unwrap();
     assert!(matches!(
         report.packages_check,
         PackagesCheck::Differs { .. }
@@ -471,11 +471,11 @@ fn register_request(home: &Home, name: &str) -> RegisterRequest {
 fn registering_records_paths_and_promoting_makes_them_ours() {
     let home = Home::new();
     let request = register_request(&home, "theirs");
-    let made = register(&home.store, &home.catalog, &request).unwrap();
+    let made = register(&home.store, &home.catalog, &request, &|| false).unwrap();
     assert!(!made.image.record().managed);
     assert_eq!(tree(made.image.directory()), ["image.json"]);
     assert_eq!(made.image.artifacts().rootfs, request.rootfs);
-    let error = register(&home.store, &home.catalog, &request).unwrap_err();
+    let error = register(&home.store, &home.catalog, &request, &|| false).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exists);
 
     let promoted = promote(&home.store, "theirs", &()).unwrap().image;
@@ -504,7 +504,7 @@ fn registering_records_paths_and_promoting_makes_them_ours() {
 fn a_promotion_tells_everything_that_is_gone_and_changes_nothing() {
     let home = Home::new();
     let request = register_request(&home, "theirs");
-    register(&home.store, &home.catalog, &request).unwrap();
+    register(&home.store, &home.catalog, &request, &|| false).unwrap();
     fs::remove_file(&request.rootfs).unwrap();
     fs::remove_file(request.kernel.kernel.as_ref().unwrap()).unwrap();
     let before = tree(&home.places.images);
@@ -526,7 +526,7 @@ fn an_unmanaged_image_without_options_has_none_of_them_on_record() {
         kernel: KernelRequest::default(),
         ..register_request(&home, "bare")
     };
-    let image = register(&home.store, &home.catalog, &request)
+    let image = register(&home.store, &home.catalog, &request, &|| false)
         .unwrap()
         .image;
     let record: serde_json::Value =
@@ -552,7 +552,7 @@ fn registering_tells_everything_that_is_wrong() {
             ..KernelRequest::default()
         },
     };
-    let error = register(&home.store, &home.catalog, &request).unwrap_err();
+    let error = register(&home.store, &home.catalog, &request, &|| false).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     for flag in ["--rootfs: ", "--work-seed: ", "--kernel-ref: "] {
         assert!(all_of(&error).contains(flag), "{}", all_of(&error));
@@ -564,7 +564,7 @@ fn registering_tells_everything_that_is_wrong() {
 fn removing_takes_what_is_ours_and_leaves_what_is_theirs() {
     let home = Home::new();
     let request = register_request(&home, "theirs");
-    register(&home.store, &home.catalog, &request).unwrap();
+    register(&home.store, &home.catalog, &request, &|| false).unwrap();
     pull_quietly(&home, &pull_request("ours"), &Prepared::default()).unwrap();
     let error = remove(&home.store, &["ours".into(), "nobody".into()]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -707,7 +707,7 @@ fn a_kernel_that_an_unmanaged_image_uses_stays() {
         kernel: by_reference,
         ..register_request(&home, "user")
     };
-    register(&home.store, &home.catalog, &request).unwrap();
+    register(&home.store, &home.catalog, &request, &|| false).unwrap();
     let error = home.catalog.remove(&home.store, "cloud").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exists);
     assert!(error.to_string().ends_with("in use by user"), "{error}");
@@ -727,13 +727,13 @@ fn bootable(home: &Home, kernel: &[u8], initrd: bool) -> Option<banger::store::I
         kernel: KernelRequest {
             reference: None,
             kernel: Some(home.file("k", kernel)),
-            initrd: initrd.then(|| home.file("i", b"070701")),
+            initrd: initrd.then(|| home.file("i", &storekit::initrd(&["virtio_blk", "ext4"]))),
             modules: None,
         },
         ..register_request(home, "vm")
     };
     Some(
-        register(&home.store, &home.catalog, &request)
+        register(&home.store, &home.catalog, &request, &|| false)
             .unwrap()
             .image,
     )
@@ -868,7 +868,7 @@ fn modes_of_a_read_only_source_do_not_keep_an_image_from_being_removed() {
     let request = register_request(&home, "theirs");
     let modules = request.kernel.modules.clone().unwrap();
     fs::set_permissions(modules.join("kernel"), fs::Permissions::from_mode(0o555)).unwrap();
-    register(&home.store, &home.catalog, &request).unwrap();
+    register(&home.store, &home.catalog, &request, &|| false).unwrap();
     promote(&home.store, "theirs", &()).unwrap();
     home.store.remove("theirs").unwrap();
     assert_eq!(tree(&home.places.images), [".lock"]);

@@ -20,7 +20,7 @@ fn inspected(bytes: &[u8]) -> Result<banger::kernel::KernelFacts, banger::Error>
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kernel");
     fs::write(&path, bytes).unwrap();
-    inspect(&path)
+    inspect(&path, &|| false)
 }
 
 #[test]
@@ -44,15 +44,12 @@ fn an_elf_vmlinux_tells_everything_plain_or_compressed() {
 #[test]
 fn a_bzimage_tells_its_release_whatever_its_payload() {
     let code = good_kernel();
-    let mut xz = b"\xfd7zXZ\0".to_vec();
-    xz.resize(100, 1);
-    let mut lz4 = b"\x02\x21\x4c\x18".to_vec();
-    lz4.resize(100, 1);
+    let mut lzo = b"\x89LZO\0".to_vec();
+    lzo.resize(100, 1);
     for (payload, compression, known) in [
         (gzip(&code), Compression::Gzip, true),
         (zstd(&code), Compression::Zstd, true),
-        (xz, Compression::Xz, false),
-        (lz4, Compression::Lz4, false),
+        (lzo, Compression::Lzo, false),
         (vec![9; 100], Compression::Unknown, false),
     ] {
         let facts = inspected(&bzimage(&payload, "6.9.1-test")).unwrap();
@@ -107,15 +104,16 @@ fn what_is_no_kernel_is_refused_with_a_reason() {
         (Vec::new(), "is not a kernel"),
         (not_linux, "no Linux kernel"),
         (damaged, "is damaged"),
-        (b"\xfd7zXZ\0 and so on".to_vec(), "compressed with xz"),
-        (b"BZh91AY&SY".to_vec(), "compressed with bzip2"),
+        (b"\x89LZO\0 and so on".to_vec(), "compressed with lzo"),
+        (b"\xfd7zXZ\0 and so on".to_vec(), "malformed xz data"),
+        (b"BZh91AY&SY".to_vec(), "truncated bzip2 data"),
     ] {
         let error = inspected(&bytes).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
     }
-    let error = inspect(Path::new("/nonexistent/vmlinuz")).unwrap_err();
+    let error = inspect(Path::new("/nonexistent/vmlinuz"), &|| false).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    let error = inspect(Path::new("/dev/null")).unwrap_err();
+    let error = inspect(Path::new("/dev/null"), &|| false).unwrap_err();
     assert!(error.to_string().contains("not a regular file"), "{error}");
 }
 
@@ -125,7 +123,7 @@ fn resolved(
     image: Option<Architecture>,
 ) -> Result<Option<ResolvedKernel>, banger::Error> {
     let mut problems = Problems::default();
-    let found = resolve(&home.catalog, request, image, &mut problems);
+    let found = resolve(&home.catalog, request, image, &mut problems, &|| false);
     problems.into_result().map(|()| found)
 }
 
@@ -140,7 +138,7 @@ fn request(kernel: &Path, initrd: Option<&Path>, modules: Option<&Path>) -> Kern
 
 /// A kernel without embedded configuration, as distributions ship them.
 fn distribution_kernel(home: &Home) -> PathBuf {
-    home.file("vmlinuz", &bzimage(b"\x02\x21\x4c\x18....", RELEASE))
+    home.file("vmlinuz", &bzimage(b"\x89LZO\0....", RELEASE))
 }
 
 #[test]
@@ -273,7 +271,8 @@ fn modular_drivers_need_an_initrd_and_absent_ones_cannot_be_helped() {
     let home = Home::new();
     let kernel = distribution_kernel(&home);
     let folder = home.folder.path();
-    let initrd = home.file("initrd", b"070701 and so on");
+    let modules = ["virtio_blk", "virtio_pci", "virtio_mmio"];
+    let initrd = home.file("initrd", &initrd(&modules));
     let modular = module_directory(
         folder,
         RELEASE,
@@ -314,29 +313,158 @@ fn modular_drivers_need_an_initrd_and_absent_ones_cannot_be_helped() {
 }
 
 #[test]
-fn a_strange_initrd_is_a_warning() {
+fn an_initrd_is_looked_into() {
     let home = Home::new();
     let kernel = home.file("vmlinux", &good_kernel());
-    for (bytes, warns) in [
-        (&b"070701"[..], false),
-        (b"\x1f\x8b\x08", false),
-        (b"\x28\xb5\x2f\xfd", false),
-        (b"", true),
-        (b"text", true),
+    let whole = initrd(&[]);
+    for (bytes, part, kind) in [
+        (&b"text"[..], "is not an initrd", ErrorKind::Failure),
+        (b"", "is not an initrd", ErrorKind::Failure),
+        (&gzip(b"text"), "is not an initrd", ErrorKind::Failure),
+        (&whole[..100], "is truncated", ErrorKind::Integrity),
+        (
+            &gzip(&whole)[..60],
+            "truncated gzip data",
+            ErrorKind::Integrity,
+        ),
     ] {
         let initrd = home.file("initrd", bytes);
-        let found = resolved(&home, &request(&kernel, Some(&initrd), None), None)
-            .unwrap()
-            .unwrap();
-        assert_eq!(found.warnings.len(), usize::from(warns), "{bytes:?}");
+        let error = resolved(&home, &request(&kernel, Some(&initrd), None), None).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(all_of(&error).contains(part), "{error}");
     }
+    let distribution = distribution_kernel(&home);
+    let wanted = ["virtio_blk", "virtio_pci", "virtio_mmio"];
+    let modules = module_directory(home.folder.path(), RELEASE, &["ext4"], &wanted);
+    for (bytes, warning) in [
+        (initrd(&wanted), None),
+        (gzip(&initrd(&wanted)), None),
+        (zstd(&initrd(&wanted)), None),
+        (
+            initrd(&["ext4"]),
+            Some("lacks modules that the kernel needs: virtio_blk is absent"),
+        ),
+    ] {
+        let initrd = home.file("initrd", &bytes);
+        let request = request(&distribution, Some(&initrd), Some(&modules));
+        let warnings = resolved(&home, &request, None).unwrap().unwrap().warnings;
+        assert_eq!(
+            warnings.len(),
+            usize::from(warning.is_some()),
+            "{warnings:?}"
+        );
+        assert!(
+            warnings
+                .iter()
+                .all(|said| said.contains(warning.unwrap_or("none"))),
+            "{warnings:?}"
+        );
+    }
+}
+
+/// The tools that a kernel's build compresses with, and what they make of a file.
+fn compressed(tool: &str, arguments: &[&str], bytes: &[u8]) -> Option<Vec<u8>> {
+    if !has_tool(tool) {
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, bytes).unwrap();
+    let output = std::process::Command::new(tool)
+        .args(arguments)
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{tool}");
+    Some(output.stdout)
+}
+
+#[test]
+fn every_compression_of_a_kernel_s_build_is_read_whole_and_noticed_when_cut() {
+    let code = good_kernel();
+    let length = u32::try_from(code.len()).unwrap().to_le_bytes();
+    for (tool, arguments, compression) in [
+        ("gzip", &["-n", "-f", "-9", "-c"][..], Compression::Gzip),
+        ("bzip2", &["-9", "-c"], Compression::Bzip2),
+        ("lzma", &["-9", "-c"], Compression::Lzma),
+        (
+            "xz",
+            &["--check=crc32", "--x86", "--lzma2=dict=32MiB", "-c"],
+            Compression::Xz,
+        ),
+        ("lz4", &["-l", "-9", "-c"], Compression::Lz4),
+        ("zstd", &["-22", "--ultra", "-q", "-c"], Compression::Zstd),
+    ] {
+        let Some(mut payload) = compressed(tool, arguments, &code) else {
+            continue;
+        };
+        let facts = inspected(&payload).unwrap();
+        assert_eq!(
+            (facts.format, facts.compression),
+            (KernelFormat::Elf, compression)
+        );
+        if compression != Compression::Gzip {
+            payload.extend_from_slice(&length);
+        }
+        let facts = inspected(&bzimage(&payload, "6.9.1-test")).unwrap();
+        assert_eq!(
+            (facts.format, facts.compression),
+            (KernelFormat::BzImage, compression)
+        );
+        assert_eq!(facts.drivers.virtio_blk, DriverState::BuiltIn, "{tool}");
+        let cut = &payload[..payload.len() - payload.len() / 3];
+        let error = inspected(&bzimage(cut, "6.9.1-test")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{tool}: {error}");
+        assert!(error.to_string().contains("is damaged"), "{tool}: {error}");
+    }
+}
+
+#[test]
+fn truncated_kernels_are_refused_by_name() {
+    let mut elf = good_kernel();
+    let end = elf.len() as u64;
+    // One program header behind the ELF header, whose segment ends with the file.
+    elf[32..40].copy_from_slice(&64_u64.to_le_bytes());
+    elf[54..58].copy_from_slice(&[56, 0, 1, 0]);
+    elf[64] = 1;
+    elf[72..80].copy_from_slice(&4096_u64.to_le_bytes());
+    elf[96..104].copy_from_slice(&(end - 4096).to_le_bytes());
+    let mut bzimage = bzimage(&gzip(&elf), RELEASE);
+    let paragraphs = u32::try_from((bzimage.len() - 1024).div_ceil(16)).unwrap();
+    bzimage[0x1f4..0x1f8].copy_from_slice(&paragraphs.to_le_bytes());
+    // One section of an EFI program, which ends with the file.
+    let mut arm64 = arm64_image("6.6.0");
+    arm64[..2].copy_from_slice(b"MZ");
+    arm64[0x3c..0x40].copy_from_slice(&64_u32.to_le_bytes());
+    arm64[64..68].copy_from_slice(b"PE\0\0");
+    arm64[70] = 1;
+    arm64[84..86].fill(0);
+    let section = u32::try_from(arm64.len() - 512).unwrap().to_le_bytes();
+    arm64[88 + 16..88 + 20].copy_from_slice(&section);
+    arm64[88 + 20..88 + 24].copy_from_slice(&512_u32.to_le_bytes());
+    for whole in [elf.clone(), bzimage, arm64] {
+        inspected(&whole).unwrap();
+        let error = inspected(&whole[..whole.len() - 100]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
+        assert!(error.to_string().contains("is truncated"), "{error}");
+    }
+    let error = inspected(&gzip(&elf[..elf.len() - 1])).unwrap_err();
+    assert!(error.to_string().contains("is truncated"), "{error}");
+}
+
+#[test]
+fn reading_a_kernel_can_be_cancelled() {
+    let home = Home::new();
+    let kernel = home.file("vmlinux", &good_kernel());
+    let error = inspect(&kernel, &|| true).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
 }
 
 #[test]
 fn a_kernel_is_imported_listed_used_and_removed() {
     let home = Home::new();
     let kernel = home.file("vmlinux", &good_kernel());
-    let initrd = home.file("initrd", b"070701");
+    let initrd = home.file("initrd", &initrd(&[]));
     let modules = module_directory(home.folder.path(), RELEASE, &["ext4"], &["fuse"]);
     let name = Name::parse("cloud").unwrap();
     let whole = request(&kernel, Some(&initrd), Some(&modules));

@@ -1,7 +1,8 @@
 //! Writes ext4 filesystem images: a tree of files and streamed contents in, blocks out.
 //!
 //! No mkfs, no root, no mount, no temporary tree; the same input gives the same bytes. First correct, second
-//! reproducible, third fast. It does not repair, change or read images of others.
+//! reproducible, third fast. It does not repair or change images. Those that are finished, ours and others, are read by an
+//! [`ImageReader`](reader::ImageReader) that trusts nothing in them.
 //!
 //! ```text
 //! contents ──► ImageWriter::content ──► ContentWriter ──► blocks, at once in their final place
@@ -96,6 +97,8 @@ mod number;
 mod options;
 mod plan;
 mod planned;
+#[cfg(feature = "reader")]
+pub mod reader;
 mod setters;
 #[cfg(any(feature = "directory", feature = "tar"))]
 mod source;

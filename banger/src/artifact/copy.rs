@@ -83,7 +83,7 @@ pub(super) fn copy_open(
             CopyMethod::Data
         }
     };
-    let mode = metadata.permissions().mode() & 0o7777;
+    let mode = super::copied_mode(metadata.permissions().mode());
     writer.set_permissions(PermissionsExt::from_mode(mode))?;
     Ok((writer, method))
 }

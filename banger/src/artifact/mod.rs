@@ -65,6 +65,11 @@ impl Origin<'_> {
     }
 }
 
+/// The mode of a copy: neither set-id and sticky bits nor anybody else's right to write come along. The owner is who copies.
+fn copied_mode(mode: u32) -> u32 {
+    mode & 0o755
+}
+
 /// Writes a new file with mode 0600 and syncs it.
 pub(crate) fn write_new(directory: &Directory, name: &str, bytes: &[u8]) -> Result<(), Error> {
     directory

@@ -74,7 +74,7 @@ impl TreeCopy<'_> {
         for entry in from.entries().map_err(failed)? {
             self.entry(&entry, &from, &to, &path)?;
         }
-        self.directories.push((path, mode));
+        self.directories.push((path, super::copied_mode(mode)));
         Ok(())
     }
 
@@ -196,9 +196,17 @@ mod tests {
         fs::set_permissions(source.join("kernel/one.ko"), Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::symlink("/usr/src/none", source.join("build")).unwrap();
         fs::set_permissions(source.join("kernel"), Permissions::from_mode(0o555)).unwrap();
+        fs::write(source.join("set-id.ko"), b"module").unwrap();
+        fs::set_permissions(source.join("set-id.ko"), Permissions::from_mode(0o6777)).unwrap();
+        fs::create_dir(source.join("shared")).unwrap();
+        fs::set_permissions(source.join("shared"), Permissions::from_mode(0o3777)).unwrap();
 
         let summary = copy(&source, &target).unwrap();
-        assert_eq!((summary.files, summary.bytes), (1, 6));
+        assert_eq!((summary.files, summary.bytes), (2, 12));
+        for name in ["set-id.ko", "shared"] {
+            let copy = fs::metadata(target.join(name)).unwrap();
+            assert_eq!(copy.mode() & 0o7777, 0o755, "{name}");
+        }
         let one = fs::metadata(target.join("kernel/one.ko")).unwrap();
         let two = fs::metadata(target.join("kernel/drivers/two.ko")).unwrap();
         assert_eq!((one.ino(), one.nlink()), (two.ino(), 2));

@@ -1,6 +1,9 @@
 //! `banger image`: images in the store.
 
 mod boot_config;
+mod cat;
+mod cp;
+mod files;
 mod list;
 mod promote;
 mod pull;
@@ -16,7 +19,7 @@ use clap::Subcommand;
 
 use super::{Format, Global, report};
 
-/// Pull, list, rename and remove images, and get what boots them
+/// Pull, list, rename and remove images, get what boots them, and look into them
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -35,6 +38,9 @@ enum Command {
     #[command(visible_alias = "rm")]
     Remove(remove::Arguments),
     BootConfig(boot_config::Arguments),
+    Files(files::Arguments),
+    Cat(cat::Arguments),
+    Cp(cp::Arguments),
 }
 
 impl Arguments {
@@ -48,6 +54,9 @@ impl Arguments {
             Command::Rename(arguments) => arguments.run(global),
             Command::Remove(arguments) => arguments.run(global),
             Command::BootConfig(arguments) => arguments.run(global),
+            Command::Files(arguments) => arguments.run(global),
+            Command::Cat(arguments) => arguments.run(global),
+            Command::Cp(arguments) => arguments.run(global),
         }
     }
 }

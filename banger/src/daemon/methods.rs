@@ -109,6 +109,9 @@ impl Methods {
         table.operation::<operation::ImageRename>();
         table.operation::<operation::ImageRemove>();
         table.operation::<operation::ImageBootConfig>();
+        table.operation::<operation::ImageFiles>();
+        table.operation::<operation::ImageReadFile>();
+        table.operation::<operation::ImageCopyOut>();
         table.operation::<operation::KernelImport>();
         table.operation::<operation::KernelList>();
         table.operation::<operation::KernelShow>();

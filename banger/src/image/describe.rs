@@ -14,6 +14,7 @@ use crate::flatten::Profile;
 use crate::kernel::{Architecture, staged_kernel_paths};
 use crate::packages::{PACKAGES_FILE, Packages};
 use crate::store::{Artifacts, ImageId, ImageRecord, SCHEMA_VERSION, Sizes, now};
+use crate::watch::Observer;
 
 /// Writes what accompanies the filesystem into the staging directory, and makes the record. Also returns
 /// what the user should know.
@@ -23,12 +24,13 @@ pub(super) fn describe(
     request: &PullRequest,
     flattened: Flattened,
     directory: &Directory,
+    observer: &dyn Observer,
 ) -> Result<(ImageRecord, Vec<String>), Error> {
     let sizes = Sizes {
         rootfs_bytes: sync(directory)?,
         content_bytes: Some(flattened.content_bytes),
     };
-    let mut facts = look_inside(plan, request, &flattened, directory)?;
+    let mut facts = look_inside(plan, request, &flattened, directory, observer)?;
     let hash = facts.packages.as_ref().map(Packages::to_bytes);
     for (name, bytes) in [
         (MANIFEST_FILE, flattened.manifest),
@@ -92,6 +94,7 @@ fn look_inside(
     request: &PullRequest,
     flattened: &Flattened,
     directory: &Directory,
+    observer: &dyn Observer,
 ) -> Result<Facts, Error> {
     let runtime = match &flattened.config {
         Some(config) => RuntimeConfig::from_oci(config)?,
@@ -104,7 +107,9 @@ fn look_inside(
         .open_file(ROOTFS_FILE)
         .map_err(|error| failed_in("open", directory, ROOTFS_FILE, error))?;
     let path = directory.path_of(ROOTFS_FILE);
-    let mut facts = Facts::of(rootfs, &path, runtime, architecture, features);
+    let mut facts = Facts::of(rootfs, &path, runtime, architecture, features, &|| {
+        observer.is_cancelled()
+    })?;
     if let Some(list) = &plan.package_list {
         facts.packages = Some(Packages::of_list(list, features));
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::rootfs::Ext4Tree;
 use crate::boot::{BootBlock, NVME_DISK, RuntimeConfig, VIRTIO_DISK, boot_block};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::kernel::{Architecture, Disk, ResolvedKernel, usable_disks};
 use crate::packages::Packages;
 
@@ -21,28 +21,43 @@ pub(super) struct Facts {
 impl Facts {
     /// Looks into the filesystem in a file, whose path is for messages. One that cannot be read is a warning: it may
     /// have features that the reader here lacks and kernels have.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Interrupted`] when cancelled.
     pub(super) fn of(
         rootfs: File,
         path: &Path,
         runtime: RuntimeConfig,
         architecture: Option<Architecture>,
         features: &[String],
-    ) -> Self {
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<Self, Error> {
         let mut facts = Self::default();
-        let Some(tree) = facts.note("boot facts", Ext4Tree::open(rootfs, path)) else {
-            return facts;
+        let asked = Ext4Tree::ask(rootfs, path, is_cancelled, |tree| {
+            facts.uuid = Some(tree.uuid());
+            facts
+                .warnings
+                .extend(tree.state_warning().map(str::to_owned));
+            facts.boot = facts.note("boot facts", boot_block(tree, runtime, architecture));
+            facts.packages = facts
+                .note("packages", Packages::of_tree(tree, features))
+                .flatten();
+            match is_cancelled() {
+                true => Err(Error::new(ErrorKind::Interrupted, "interrupted")),
+                false => Ok(()),
+            }
+        });
+        match asked {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+            asked => facts.note("boot facts", asked),
         };
-        facts.uuid = Some(tree.uuid());
-        facts.boot = facts.note("boot facts", boot_block(&tree, runtime, architecture));
-        facts.packages = facts
-            .note("packages", Packages::of_tree(&tree, features))
-            .flatten();
         if let Some(boot) = facts.boot.as_ref().filter(|boot| !boot.bootable) {
             facts
                 .warnings
                 .push(format!("the image does not boot: {}", boot.reason));
         }
-        facts
+        Ok(facts)
     }
 
     /// Has the kernel's command line name a disk that this kernel can mount its root from, in the way that the filesystem is made for.

@@ -2,6 +2,8 @@
 //! values, what they do is told to an [`Observer`](crate::watch::Observer), what they made comes back.
 
 mod boot_config;
+mod contents;
+mod copy_out;
 mod describe;
 mod facts;
 mod machine;
@@ -15,6 +17,8 @@ mod rootfs;
 mod show;
 
 pub use boot_config::{BootConfig, boot_config};
+pub use contents::{FileEntry, FileEntryKind, FilePart, list_files, read_file};
+pub use copy_out::{CopiedOut, copy_out};
 pub use machine::{Machine, Vmm};
 pub use name::default_name;
 pub use pipeline::Pipeline;

@@ -174,7 +174,7 @@ pub fn pull(
         copy_kernel(kernel, directory, &|| observer.is_cancelled())?;
     }
     observer.begin(Step::Inspect)?;
-    let (record, warnings) = describe(id, &plan, request, flattened, directory)?;
+    let (record, warnings) = describe(id, &plan, request, flattened, directory, observer)?;
     observer.begin(Step::Publish)?;
     let image = store.publish(staging, record)?;
     observer.step(Step::Done);
@@ -205,7 +205,13 @@ fn check(
     observer.begin(Step::Kernel)?;
     let architecture = Architecture::from_oci(request.platform.architecture());
     let mut problems = Problems::default();
-    let kernel = resolve(catalog, &request.kernel, architecture, &mut problems);
+    let kernel = resolve(
+        catalog,
+        &request.kernel,
+        architecture,
+        &mut problems,
+        &|| observer.is_cancelled(),
+    );
     let package_list = request
         .packages
         .list

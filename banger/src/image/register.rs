@@ -25,7 +25,7 @@ pub struct RegisterRequest {
     pub kernel: KernelRequest,
 }
 
-/// Records the paths of an image's artifacts. Nothing is copied.
+/// Records the paths of an image's artifacts. Nothing is copied. `is_cancelled` is asked while they are read.
 ///
 /// # Errors
 ///
@@ -35,6 +35,7 @@ pub fn register(
     store: &Store,
     catalog: &Catalog,
     request: &RegisterRequest,
+    is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Made, Error> {
     store.check_name(&request.name)?;
     let mut problems = Problems::default();
@@ -46,10 +47,20 @@ pub fn register(
     let mut facts = rootfs
         .as_ref()
         .and_then(|(path, _, file)| Some((path, file.try_clone().ok()?)))
-        .map(|(path, file)| Facts::of(file, path, RuntimeConfig::default(), None, &[]))
+        .map(|(path, file)| {
+            let runtime = RuntimeConfig::default();
+            Facts::of(file, path, runtime, None, &[], is_cancelled)
+        })
+        .transpose()?
         .unwrap_or_default();
     let architecture = facts.boot.as_ref().and_then(|boot| boot.architecture);
-    let kernel = resolve(catalog, &request.kernel, architecture, &mut problems);
+    let kernel = resolve(
+        catalog,
+        &request.kernel,
+        architecture,
+        &mut problems,
+        is_cancelled,
+    );
     let kernel = kernel.and_then(|kernel| problems.take("--kernel", with_absolute_paths(kernel)));
     problems.into_result()?;
     facts.fit(kernel.as_ref(), false);

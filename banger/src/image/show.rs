@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rootfs::Ext4Tree;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::packages::{PACKAGES_FILE, PackageSource, Packages};
 use crate::store::{Artifacts, Image, ImageRecord, Store};
 
@@ -64,12 +64,16 @@ pub enum PackagesCheck {
 /// Bytes of the file with the packages' hash that are read.
 const HASH_LIMIT: u64 = 4096;
 
-/// Looks an image up.
+/// Looks an image up, and into its root filesystem. `is_cancelled` is asked meanwhile.
 ///
 /// # Errors
 ///
-/// As for [`Store::find`].
-pub fn show(store: &Store, selector: &str) -> Result<Report, Error> {
+/// As for [`Store::find`], and [`ErrorKind::Interrupted`] when cancelled.
+pub fn show(
+    store: &Store,
+    selector: &str,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Report, Error> {
     let image = store.find(selector)?;
     let paths = image.artifacts();
     Ok(Report {
@@ -77,7 +81,7 @@ pub fn show(store: &Store, selector: &str) -> Result<Report, Error> {
         directory: image.directory().to_path_buf(),
         rootfs_disk_bytes: disk_bytes(&image),
         missing: missing(&image, &paths),
-        packages_check: check_packages(&image, &paths.rootfs),
+        packages_check: check_packages(&image, &paths.rootfs, is_cancelled)?,
         paths,
     })
 }
@@ -107,9 +111,13 @@ fn missing(image: &Image, paths: &Artifacts) -> Vec<Missing> {
 }
 
 /// Compares what is on record with the hash file, and with the root filesystem as it is now.
-fn check_packages(image: &Image, rootfs: &Path) -> PackagesCheck {
+fn check_packages(
+    image: &Image,
+    rootfs: &Path,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<PackagesCheck, Error> {
     let Some(recorded) = &image.record().packages else {
-        return PackagesCheck::None;
+        return Ok(PackagesCheck::None);
     };
     let differs = |found: Option<String>| PackagesCheck::Differs {
         recorded: recorded.sha256.clone(),
@@ -121,35 +129,37 @@ fn check_packages(image: &Image, rootfs: &Path) -> PackagesCheck {
     let hash = match hash {
         Ok(hash) => hash.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned()),
         Err(error) => {
-            return PackagesCheck::Unknown {
+            return Ok(PackagesCheck::Unknown {
                 reason: error.to_string(),
-            };
+            });
         }
     };
     match hash {
-        Ok(hash) if hash != recorded.sha256 => return differs(Some(hash)),
+        Ok(hash) if hash != recorded.sha256 => return Ok(differs(Some(hash))),
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return PackagesCheck::Unknown {
+            return Ok(PackagesCheck::Unknown {
                 reason: error.to_string(),
-            };
+            });
         }
         _ => {}
     }
     if recorded.source == PackageSource::List {
-        return PackagesCheck::Unknown {
+        return Ok(PackagesCheck::Unknown {
             reason: "the packages were given as a list, which the root filesystem does not hold"
                 .into(),
-        };
+        });
     }
-    let found = image
-        .open_rootfs()
-        .and_then(|file| Ext4Tree::open(file, rootfs))
-        .and_then(|tree| Packages::of_tree(&tree, &recorded.features));
-    match found {
+    let found = image.open_rootfs().and_then(|file| {
+        Ext4Tree::ask(file, rootfs, is_cancelled, |tree| {
+            Packages::of_tree(tree, &recorded.features)
+        })
+    });
+    Ok(match found {
+        Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
         Ok(Some(found)) if found == *recorded => PackagesCheck::Matches,
         Ok(found) => differs(found.map(|found| found.sha256)),
         Err(error) => PackagesCheck::Unknown {
             reason: error.to_string(),
         },
-    }
+    })
 }

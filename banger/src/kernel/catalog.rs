@@ -132,7 +132,9 @@ impl Catalog {
         self.check_name(name)?;
         observer.begin(Step::Kernel)?;
         let mut problems = Problems::default();
-        let found = resolve(self, request, None, &mut problems);
+        let found = resolve(self, request, None, &mut problems, &|| {
+            observer.is_cancelled()
+        });
         problems.into_result()?;
         let Some(found) = found else {
             return Err(Error::new(ErrorKind::Usage, "no kernel was given")

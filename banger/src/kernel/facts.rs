@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use oci_flatten::compression::Compression as Format;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -120,13 +121,13 @@ pub enum Compression {
     Gzip,
     /// Zstandard.
     Zstd,
-    /// xz; recognised, not read.
+    /// xz.
     Xz,
-    /// LZMA; recognised, not read.
+    /// LZMA.
     Lzma,
-    /// LZ4; recognised, not read.
+    /// LZ4.
     Lz4,
-    /// bzip2; recognised, not read.
+    /// bzip2.
     Bzip2,
     /// LZO; recognised, not read.
     Lzo,
@@ -138,21 +139,30 @@ impl Compression {
     /// What the first bytes of a stream say. [`Compression::None`] when they are no known magic.
     #[must_use]
     pub fn sniff(head: &[u8]) -> Self {
-        const MAGICS: [(&[u8], Compression); 8] = [
-            (b"\x1f\x8b", Compression::Gzip),
-            (b"\x28\xb5\x2f\xfd", Compression::Zstd),
-            (b"\xfd7zXZ\0", Compression::Xz),
-            (b"\x5d\0\0", Compression::Lzma),
-            // The legacy frame, which the kernel's build uses, and the current one.
-            (b"\x02\x21\x4c\x18", Compression::Lz4),
-            (b"\x04\x22\x4d\x18", Compression::Lz4),
-            (b"BZh", Compression::Bzip2),
-            (b"\x89LZO\0", Compression::Lzo),
-        ];
-        MAGICS
-            .iter()
-            .find(|(magic, _)| head.starts_with(magic))
-            .map_or(Self::None, |(_, compression)| *compression)
+        match Format::sniff(head) {
+            Format::Gzip => Self::Gzip,
+            Format::Zstd => Self::Zstd,
+            Format::Xz => Self::Xz,
+            Format::Lzma => Self::Lzma,
+            Format::Lz4 => Self::Lz4,
+            Format::Bzip2 => Self::Bzip2,
+            Format::Lzo => Self::Lzo,
+            _ => Self::None,
+        }
+    }
+
+    /// The format as the decompressor names it.
+    pub(super) fn format(self) -> Format {
+        match self {
+            Self::None | Self::Unknown => Format::None,
+            Self::Gzip => Format::Gzip,
+            Self::Zstd => Format::Zstd,
+            Self::Xz => Format::Xz,
+            Self::Lzma => Format::Lzma,
+            Self::Lz4 => Format::Lz4,
+            Self::Bzip2 => Format::Bzip2,
+            Self::Lzo => Format::Lzo,
+        }
     }
 }
 

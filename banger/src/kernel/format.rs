@@ -1,45 +1,243 @@
 //! From a file to [`KernelFacts`]: the wrapper first, then one pass over the code inside.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Cursor, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use oci_flatten::compression::{DecompressError, DecompressOptions, Decompressor, Trailing};
+
+use super::extent;
 use super::facts::{Architecture, Compression, KernelFacts, KernelFormat};
-use super::scan::{Scan, release_at, scan};
+use super::scan::{Scan, ScanError, release_at, scan};
 use crate::artifact::{failed, open_regular};
 use crate::error::{Error, ErrorKind};
 
 /// Bytes that hold every header looked at: the last field of the x86 setup header ends at 0x268.
 const HEAD_BYTES: usize = 1024;
 
+/// Bytes of code that are read. The largest kernels, with all their debugging information, have about 1 GiB.
+const CODE_LIMIT: u64 = 2 << 30;
+
 /// Reads a kernel file. The drivers are those of its embedded configuration; see
-/// [`resolve`](super::resolve()) for what a module directory adds.
+/// [`resolve`](super::resolve()) for what a module directory adds. `is_cancelled` is asked many times a second.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or is no kernel that banger knows.
-pub fn inspect(path: &Path) -> Result<KernelFacts, Error> {
-    let (mut file, _) = open_regular(path)?;
-    inspect_file(&mut file)
-        .map_err(|error| failed("read", path, error))?
-        .map_err(|problem| Error::new(ErrorKind::Failure, format!("{} {problem}", path.display())))
+/// The file cannot be read, or is not a kernel that banger knows; [`ErrorKind::Integrity`] where it is truncated, damaged or expands
+/// beyond 2 GiB; [`ErrorKind::Interrupted`] when cancelled.
+pub fn inspect(path: &Path, is_cancelled: &dyn Fn() -> bool) -> Result<KernelFacts, Error> {
+    let (file, metadata) = open_regular(path)?;
+    let kernel = KernelFile {
+        file: &file,
+        length: metadata.len(),
+        code_limit: CODE_LIMIT,
+        is_cancelled,
+    };
+    kernel.inspect().map_err(|fault| match fault {
+        Fault::Read(error) => failed("read", path, error),
+        Fault::Refused(kind, problem) => Error::new(kind, format!("{} {problem}", path.display())),
+        Fault::Cancelled => Error::new(
+            ErrorKind::Interrupted,
+            format!("reading {} was interrupted", path.display()),
+        ),
+    })
 }
 
-fn inspect_file(file: &mut File) -> io::Result<Result<KernelFacts, String>> {
-    let head = read_head(&mut *file)?;
-    if let Some(header) = SetupHeader::parse(&head) {
-        return inspect_wrapped(file, &header.wrapper()).map(Ok);
+/// Why a file's facts are not known.
+enum Fault {
+    /// The file cannot be read.
+    Read(io::Error),
+    /// What is wrong with the file, as it follows its path.
+    Refused(ErrorKind, String),
+    Cancelled,
+}
+
+impl Fault {
+    fn not_a_kernel(problem: impl Into<String>) -> Self {
+        Self::Refused(ErrorKind::Failure, problem.into())
     }
-    if let Some(wrapper) = zboot_wrapper(&head) {
-        return inspect_wrapped(file, &wrapper).map(Ok);
+
+    fn truncated(length: u64, needed: u64) -> Self {
+        let problem =
+            format!("is truncated: it has {length} bytes, its headers say at least {needed}");
+        Self::Refused(ErrorKind::Integrity, problem)
     }
-    file.seek(SeekFrom::Start(0))?;
-    let compression = Compression::sniff(&head);
-    match decoder(compression, &mut *file)? {
-        Some(code) => inspect_plain(code, compression),
-        None => Ok(Err(format!(
-            "is compressed with {compression}, which banger cannot read; decompress it first"
-        ))),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        match error.downcast::<DecompressError>() {
+            Ok(error) => error.into(),
+            Err(error) => Self::Read(error),
+        }
+    }
+}
+
+impl From<DecompressError> for Fault {
+    fn from(error: DecompressError) -> Self {
+        let (kind, problem) = match &error {
+            DecompressError::Unsupported(compression) => (
+                ErrorKind::Failure,
+                format!(
+                    "is compressed with {compression}, which banger cannot read; decompress it first"
+                ),
+            ),
+            DecompressError::TooLarge { .. }
+            | DecompressError::TooLong { .. }
+            | DecompressError::Window { .. } => {
+                (ErrorKind::Integrity, format!("is not a kernel: {error}"))
+            }
+            _ => (ErrorKind::Integrity, format!("is damaged: {error}")),
+        };
+        Self::Refused(kind, problem)
+    }
+}
+
+impl From<ScanError> for Fault {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Read(error) => error.into(),
+            ScanError::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// A file that may be a kernel.
+struct KernelFile<'a> {
+    file: &'a File,
+    length: u64,
+    /// Bytes of code that are read.
+    code_limit: u64,
+    is_cancelled: &'a dyn Fn() -> bool,
+}
+
+impl KernelFile<'_> {
+    fn inspect(&self) -> Result<KernelFacts, Fault> {
+        let head = self.head(0)?;
+        if let Some(header) = SetupHeader::parse(&head) {
+            self.check_length(header.length())?;
+            return self.wrapped(&header.wrapper());
+        }
+        if let Some(wrapper) = zboot_wrapper(&head) {
+            self.check_length(extent::of_pe(&head).unwrap_or(0))?;
+            return self.wrapped(&wrapper);
+        }
+        let compression = Compression::sniff(&head);
+        let code = self.decompressed(0, self.length, compression, Trailing::Members)?;
+        self.plain(code, compression)
+    }
+
+    fn head(&self, offset: u64) -> io::Result<Vec<u8>> {
+        read_head(Section::new(self.file, offset, self.length))
+    }
+
+    fn check_length(&self, needed: u64) -> Result<(), Fault> {
+        match needed > self.length {
+            true => Err(Fault::truncated(self.length, needed)),
+            false => Ok(()),
+        }
+    }
+
+    fn decompressed(
+        &self,
+        offset: u64,
+        length: u64,
+        compression: Compression,
+        trailing: Trailing,
+    ) -> Result<Decompressor<impl io::BufRead + use<'_>>, Fault> {
+        let section = BufReader::new(Section::new(self.file, offset, length));
+        let options = DecompressOptions::new(self.code_limit).with_trailing(trailing);
+        Ok(Decompressor::new(section, compression.format(), options)?)
+    }
+
+    /// A kernel that is its own code: an ELF file or a flat image.
+    fn plain(&self, mut code: impl Read, compression: Compression) -> Result<KernelFacts, Fault> {
+        let head = read_head(&mut code)?;
+        let magic = head.get(56..60);
+        let (format, architecture, extent) = if head.starts_with(b"\x7fELF") {
+            match Architecture::from_elf(&head) {
+                Some(architecture) => (KernelFormat::Elf, architecture, extent::of_elf(&head)),
+                None => {
+                    let problem = "is an ELF file of an unknown architecture";
+                    return Err(Fault::not_a_kernel(problem));
+                }
+            }
+        } else if magic == Some(b"ARM\x64") {
+            let extent = extent::of_pe(&head);
+            (KernelFormat::Arm64Image, Architecture::Arm64, extent)
+        } else if magic == Some(b"RSC\x05") {
+            let extent = extent::of_pe(&head);
+            (KernelFormat::RiscvImage, Architecture::Riscv64, extent)
+        } else {
+            return Err(Fault::not_a_kernel(
+                "is not a kernel (known: ELF vmlinux, bzImage, arm64 and RISC-V Image, EFI zboot; \
+                 also compressed with gzip, zstd, xz, lzma, lz4 or bzip2)",
+            ));
+        };
+        let found = scan(Cursor::new(head).chain(code), self.is_cancelled)?;
+        if let Some(needed) = extent.filter(|needed| *needed > found.length) {
+            return Err(Fault::truncated(found.length, needed));
+        }
+        if format == KernelFormat::Elf && found.release.is_none() {
+            return Err(Fault::not_a_kernel("is an ELF file, but no Linux kernel"));
+        }
+        Ok(facts(format, compression, architecture, found))
+    }
+
+    /// What can be told of a wrapped kernel without its code is told even where the code is
+    /// compressed with something banger cannot read: the wrapper is what a VMM starts.
+    fn wrapped(&self, wrapper: &Wrapper) -> Result<KernelFacts, Fault> {
+        let (offset, length) = (wrapper.payload_offset, wrapper.payload_length);
+        self.check_length(offset.saturating_add(length))?;
+        let head = read_head(Section::new(self.file, offset, length))?;
+        let compression = match Compression::sniff(&head) {
+            Compression::None if !head.starts_with(b"\x7fELF") => Compression::Unknown,
+            known => known,
+        };
+        let mut found = match compression {
+            Compression::Unknown | Compression::Lzo => Scan::default(),
+            known => {
+                let code = self.decompressed(offset, length, known, Trailing::Length)?;
+                scan(code, self.is_cancelled)?
+            }
+        };
+        if let Some(offset) = wrapper.release_offset {
+            found.release = release_at(&self.head(offset)?).or(found.release);
+        }
+        Ok(facts(
+            wrapper.format,
+            compression,
+            wrapper.architecture,
+            found,
+        ))
+    }
+}
+
+/// A part of a file, or as much of it as is there.
+struct Section<'a> {
+    file: &'a File,
+    position: u64,
+    left: u64,
+}
+
+impl<'a> Section<'a> {
+    fn new(file: &'a File, offset: u64, length: u64) -> Self {
+        Self {
+            file,
+            position: offset,
+            left: length,
+        }
+    }
+}
+
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let count = self.file.read_at(&mut buffer[..wanted], self.position)?;
+        self.position += count as u64;
+        self.left -= count as u64;
+        Ok(count)
     }
 }
 
@@ -47,62 +245,6 @@ fn read_head(reader: impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     reader.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
     Ok(head)
-}
-
-/// The code that `reader` gives when decompressed, or none when banger has no decoder for it.
-fn decoder<'a>(
-    compression: Compression,
-    reader: impl Read + 'a,
-) -> io::Result<Option<Box<dyn Read + 'a>>> {
-    Ok(match compression {
-        Compression::None => Some(Box::new(reader)),
-        Compression::Gzip => Some(Box::new(flate2::read::GzDecoder::new(reader))),
-        // A wrapper puts the length behind the frame, so nothing may be read after it.
-        Compression::Zstd => Some(Box::new(zstd::Decoder::new(reader)?.single_frame())),
-        _ => None,
-    })
-}
-
-/// A kernel that is its own code: an ELF file or a flat image.
-fn inspect_plain(
-    mut code: impl Read,
-    compression: Compression,
-) -> io::Result<Result<KernelFacts, String>> {
-    let head = match read_head(&mut code) {
-        Ok(head) => head,
-        Err(error) if compression != Compression::None => {
-            return Ok(Err(format!("is damaged: {error}")));
-        }
-        Err(error) => return Err(error),
-    };
-    let magic = head.get(56..60);
-    let (format, architecture) = if head.starts_with(b"\x7fELF") {
-        match Architecture::from_elf(&head) {
-            Some(architecture) => (KernelFormat::Elf, architecture),
-            None => return Ok(Err("is an ELF file of an unknown architecture".into())),
-        }
-    } else if magic == Some(b"ARM\x64") {
-        (KernelFormat::Arm64Image, Architecture::Arm64)
-    } else if magic == Some(b"RSC\x05") {
-        (KernelFormat::RiscvImage, Architecture::Riscv64)
-    } else {
-        return Ok(Err(
-            "is not a kernel (known: ELF vmlinux, bzImage, arm64 and RISC-V Image, EFI zboot; \
-             also compressed with gzip or zstd)"
-                .into(),
-        ));
-    };
-    let found = match scan(Cursor::new(head).chain(code)) {
-        Ok(found) => found,
-        Err(error) if compression != Compression::None => {
-            return Ok(Err(format!("is damaged: {error}")));
-        }
-        Err(error) => return Err(error),
-    };
-    if format == KernelFormat::Elf && found.release.is_none() {
-        return Ok(Err("is an ELF file, but no Linux kernel".into()));
-    }
-    Ok(Ok(facts(format, compression, architecture, found)))
 }
 
 fn facts(
@@ -131,33 +273,6 @@ struct Wrapper {
     payload_length: u64,
 }
 
-/// What can be told of a wrapped kernel without its code is told even where the code is damaged or
-/// compressed with something banger cannot read: the wrapper is what a VMM starts.
-fn inspect_wrapped(file: &mut File, wrapper: &Wrapper) -> io::Result<KernelFacts> {
-    file.seek(SeekFrom::Start(wrapper.payload_offset))?;
-    let head = read_head((&mut *file).take(wrapper.payload_length))?;
-    let compression = match Compression::sniff(&head) {
-        Compression::None if !head.starts_with(b"\x7fELF") => Compression::Unknown,
-        known => known,
-    };
-    file.seek(SeekFrom::Start(wrapper.payload_offset))?;
-    let payload = (&mut *file).take(wrapper.payload_length);
-    let mut found = match decoder(compression, payload)? {
-        Some(code) => scan(code).unwrap_or_default(),
-        None => Scan::default(),
-    };
-    if let Some(offset) = wrapper.release_offset {
-        file.seek(SeekFrom::Start(offset))?;
-        found.release = release_at(&read_head(&mut *file)?).or(found.release);
-    }
-    Ok(facts(
-        wrapper.format,
-        compression,
-        wrapper.architecture,
-        found,
-    ))
-}
-
 /// The fields of the x86 setup header that are looked at (Documentation/arch/x86/boot.rst). Offsets
 /// count from the start of the file.
 struct SetupHeader {
@@ -165,6 +280,8 @@ struct SetupHeader {
     version: u16,
     release_pointer: u16,
     extended_flags: u16,
+    /// Length of the code behind the setup sectors, in units of 16 bytes (`syssize`).
+    code_paragraphs: u32,
     payload_offset: u32,
     payload_length: u32,
 }
@@ -187,17 +304,27 @@ impl SetupHeader {
             version: word(0x206)?,
             release_pointer: word(0x20e)?,
             extended_flags: word(0x236)?,
+            code_paragraphs: long(0x1f4)?,
             payload_offset: long(0x248)?,
             payload_length: long(0x24c)?,
         })
     }
 
+    /// Bytes of the boot sector and the setup sectors. Zero sectors mean 4, for the sake of old boot loaders.
+    fn setup_bytes(&self) -> u64 {
+        match self.setup_sectors {
+            0 => 5 * 512,
+            count => (u64::from(count) + 1) * 512,
+        }
+    }
+
+    /// Bytes that a whole image has at least. The last unit of 16 bytes may be filled in part.
+    fn length(&self) -> u64 {
+        let code = (u64::from(self.code_paragraphs) * 16).saturating_sub(15);
+        self.setup_bytes() + code
+    }
+
     fn wrapper(&self) -> Wrapper {
-        // Zero means 4, for the sake of old boot loaders.
-        let sectors = match self.setup_sectors {
-            0 => 4,
-            count => u64::from(count),
-        };
         let is_64_bit = self.version >= Self::EXTENDED_FLAGS_VERSION
             && self.extended_flags & Self::KERNEL_64 != 0;
         let has_payload = self.version >= Self::PAYLOAD_VERSION;
@@ -210,7 +337,7 @@ impl SetupHeader {
             },
             release_offset: (self.release_pointer != 0)
                 .then(|| u64::from(self.release_pointer) + 0x200),
-            payload_offset: (sectors + 1) * 512 + u64::from(self.payload_offset),
+            payload_offset: self.setup_bytes() + u64::from(self.payload_offset),
             payload_length: if has_payload {
                 u64::from(self.payload_length)
             } else {
@@ -242,4 +369,35 @@ fn zboot_wrapper(head: &[u8]) -> Option<Wrapper> {
         payload_offset: u64::from(long(8)?),
         payload_length: u64::from(long(12)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn code_may_not_expand_without_end() {
+        let mut code = vec![0; 1 << 20];
+        code[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        code[18] = 62;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&code).unwrap();
+        let bomb = encoder.finish().unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bomb).unwrap();
+        let kernel = KernelFile {
+            file: &file,
+            length: bomb.len() as u64,
+            code_limit: (1 << 20) - 1,
+            is_cancelled: &|| false,
+        };
+        match kernel.inspect() {
+            Err(Fault::Refused(ErrorKind::Integrity, problem)) => {
+                assert!(problem.contains("more than 1048575 bytes"), "{problem}");
+            }
+            _ => panic!("it is refused"),
+        }
+    }
 }

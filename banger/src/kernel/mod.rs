@@ -2,6 +2,7 @@
 //! which every command finds the kernel it was asked for.
 
 mod catalog;
+mod extent;
 mod facts;
 mod format;
 mod initrd;

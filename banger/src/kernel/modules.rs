@@ -7,10 +7,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
+use oci_flatten::compression::{Compression, DecompressOptions, Decompressor};
 
 use super::facts::{DriverState, Drivers};
 use super::scan::release_at;
@@ -117,7 +118,7 @@ fn read_index(directory: &Path, name: &str) -> Result<Option<BTreeSet<String>>, 
 }
 
 /// The name of the module in the file at `path`, as the kernel writes it.
-fn module_name(path: &str) -> Option<String> {
+pub(super) fn module_name(path: &str) -> Option<String> {
     let file = path.rsplit('/').next()?;
     let (stem, _compression) = file.split_once(".ko")?;
     Some(stem.replace('-', "_"))
@@ -175,13 +176,10 @@ fn release_of(directory: &Path) -> Result<Option<String>, Error> {
 fn vermagic(module: &Path) -> io::Result<Option<String>> {
     const KEY: &[u8] = b"vermagic=";
     let (file, _) = open_regular(module).map_err(io::Error::other)?;
-    let reader: Box<dyn Read> = match module.extension().and_then(|extension| extension.to_str()) {
-        Some("ko") => Box::new(file),
-        Some("gz") => Box::new(flate2::read::GzDecoder::new(file)),
-        Some("zst") => Box::new(zstd::Decoder::new(file)?),
-        _ => return Ok(None),
-    };
+    let mut file = BufReader::new(file);
+    let compression = Compression::sniff(file.fill_buf()?);
+    let options = DecompressOptions::new(MODULE_LIMIT);
     let mut bytes = Vec::new();
-    reader.take(MODULE_LIMIT).read_to_end(&mut bytes)?;
+    Decompressor::new(file, compression, options)?.read_to_end(&mut bytes)?;
     Ok(memmem::find(&bytes, KEY).and_then(|start| release_at(&bytes[start + KEY.len()..])))
 }

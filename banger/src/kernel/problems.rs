@@ -32,7 +32,7 @@ impl Problems {
     }
 
     /// One failure that tells all problems, several of them as its causes. Its kind is that of the
-    /// problems; where they differ, the first of usage, not found, failure.
+    /// problems; where they differ, the first of interrupted, usage, not found, failure.
     ///
     /// # Errors
     ///
@@ -44,10 +44,14 @@ impl Problems {
         };
         let kind = match kinds.iter().all(|kind| kind == first) {
             true => *first,
-            false => [ErrorKind::Usage, ErrorKind::NotFound]
-                .into_iter()
-                .find(|kind| kinds.contains(kind))
-                .unwrap_or(ErrorKind::Failure),
+            false => [
+                ErrorKind::Interrupted,
+                ErrorKind::Usage,
+                ErrorKind::NotFound,
+            ]
+            .into_iter()
+            .find(|kind| kinds.contains(kind))
+            .unwrap_or(ErrorKind::Failure),
         };
         let hint = hint(&self.found);
         Err(chain(kind, &self.found).with_hint(hint))

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::facts::{Architecture, DriverState, Drivers, KernelFacts};
+use super::initrd::{self, Initrd};
 use super::preflight::{Verdict, judge};
-use super::{Catalog, Problems, initrd, inspect, modules};
+use super::{Catalog, Problems, inspect, modules};
 use crate::error::{Error, ErrorKind};
 
 /// The kernel that a request names: from the catalog, or by its files, or none.
@@ -39,12 +40,14 @@ pub struct ResolvedKernel {
 
 /// Finds the kernel and checks it against the architecture of the image it is for. Asking for none is
 /// no problem. Nothing is copied, and nothing on the network is asked. Everything that is wrong goes to
-/// `problems`, each with the flag that mends it; what is returned then is not to be used.
+/// `problems`, each with the option that fixes it; what is returned then is not to be used. `is_cancelled` is asked while
+/// files are read.
 pub fn resolve(
     catalog: &Catalog,
     request: &KernelRequest,
     image: Option<Architecture>,
     problems: &mut Problems,
+    is_cancelled: &dyn Fn() -> bool,
 ) -> Option<ResolvedKernel> {
     let has_paths =
         request.kernel.is_some() || request.initrd.is_some() || request.modules.is_some();
@@ -64,7 +67,7 @@ pub fn resolve(
         (Some(reference), false) => problems
             .take("--kernel-ref", catalog.find(reference))
             .map(|entry| entry.resolved()),
-        (None, true) => from_paths(request, problems),
+        (None, true) => from_paths(request, problems, is_cancelled),
     };
     if let (Some(found), Some(image)) = (&found, image) {
         check_architecture(found, image, request, problems);
@@ -101,10 +104,14 @@ fn check_architecture(
     }
 }
 
-fn from_paths(request: &KernelRequest, problems: &mut Problems) -> Option<ResolvedKernel> {
+fn from_paths(
+    request: &KernelRequest,
+    problems: &mut Problems,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Option<ResolvedKernel> {
     let mut warnings = Vec::new();
     let facts = match &request.kernel {
-        Some(path) => problems.take("--kernel", inspect(path)),
+        Some(path) => problems.take("--kernel", inspect(path, is_cancelled)),
         None => {
             problems.add(
                 "--kernel",
@@ -112,14 +119,15 @@ fn from_paths(request: &KernelRequest, problems: &mut Problems) -> Option<Resolv
                     ErrorKind::Usage,
                     "an initrd or a module directory needs the kernel it belongs to",
                 )
-                .with_hint("add --kernel"),
+                .with_hint("add --kernel, or leave the initrd and the modules out"),
             );
             None
         }
     };
-    if let Some(path) = &request.initrd {
-        warnings.extend(problems.take("--initrd", initrd::check(path)).flatten());
-    }
+    let initrd = request
+        .initrd
+        .as_deref()
+        .and_then(|path| problems.take("--initrd", initrd::inspect(path, is_cancelled)));
     let release = facts.as_ref().and_then(|facts| facts.release.as_deref());
     let found = request
         .modules
@@ -129,6 +137,9 @@ fn from_paths(request: &KernelRequest, problems: &mut Problems) -> Option<Resolv
     if let Some(found) = &found {
         facts.drivers = merge(facts.drivers, found.drivers);
         facts.release = facts.release.or_else(|| found.release.clone());
+    }
+    if let (Some(path), Some(initrd)) = (&request.initrd, &initrd) {
+        warnings.extend(doubts(path, initrd, &facts.drivers));
     }
     match judge(&facts.drivers, request.initrd.is_some()) {
         Verdict::Ready => {}
@@ -200,6 +211,31 @@ fn check_modules(
         _ => {}
     }
     Some(found)
+}
+
+/// What speaks against an initrd for a kernel with these drivers.
+fn doubts(path: &Path, initrd: &Initrd, drivers: &Drivers) -> Option<String> {
+    let path = path.display();
+    if initrd.is_filesystem {
+        return Some(format!(
+            "{path} is an image of a filesystem, which only kernels with CONFIG_BLK_DEV_RAM use"
+        ));
+    }
+    let reachable = match initrd.has_init {
+        true => initrd.reachable(drivers),
+        // Nothing in it is started, so that no module is loaded.
+        false => Initrd::default().reachable(drivers),
+    };
+    match (judge(drivers, true), judge(&reachable, true)) {
+        (Verdict::Ready | Verdict::Doubtful(_), Verdict::Hopeless(lacking)) => {
+            let what = match initrd.has_init {
+                true => "lacks modules that the kernel needs",
+                false => "has no /init, so that no modules are loaded",
+            };
+            Some(format!("{path} {what}: {lacking} there"))
+        }
+        _ => None,
+    }
 }
 
 /// The embedded configuration knows best; what it leaves open the module directory tells.

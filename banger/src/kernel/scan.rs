@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use memchr::memmem;
+use oci_flatten::compression::{Compression, DecompressOptions, Decompressor, Trailing};
 
 use super::facts::{DriverState, Drivers};
 
@@ -17,9 +18,25 @@ const CONFIG_LIMIT: usize = 1 << 20;
 /// Bytes of configuration text that are read; real ones have about 200 KiB.
 const CONFIG_TEXT_LIMIT: u64 = 8 << 20;
 
+/// Why a pass has found nothing.
+#[derive(Debug)]
+pub(super) enum ScanError {
+    /// The code cannot be read or decompressed.
+    Read(io::Error),
+    Cancelled,
+}
+
+impl From<io::Error> for ScanError {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
 /// What a pass has found.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
+    /// Bytes of code.
+    pub(super) length: u64,
     /// The release in the kernel's banner.
     pub(super) release: Option<String>,
     /// Whether the note of the PVH entry is there.
@@ -29,16 +46,23 @@ pub(super) struct Scan {
 }
 
 /// Reads `code` to its end. Memory does not depend on its length.
-pub(super) fn scan(mut code: impl Read) -> io::Result<Scan> {
+pub(super) fn scan(
+    mut code: impl Read,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Scan, ScanError> {
     let mut scan = Scan::default();
     let mut config: Option<Vec<u8>> = None;
     let mut window = Vec::with_capacity(CHUNK_BYTES + OVERLAP_BYTES);
     loop {
+        if is_cancelled() {
+            return Err(ScanError::Cancelled);
+        }
         let kept = window.len();
         let count = (&mut code)
             .take(CHUNK_BYTES as u64)
             .read_to_end(&mut window)?;
         let last = count < CHUNK_BYTES;
+        scan.length += count as u64;
         if let Some(collected) = &mut config {
             let room = CONFIG_LIMIT.saturating_sub(collected.len());
             let fresh = &window[kept..];
@@ -95,8 +119,9 @@ pub(super) fn release_at(text: &[u8]) -> Option<String> {
 
 fn drivers_of_config(compressed: &[u8]) -> Option<Drivers> {
     let mut text = String::new();
-    flate2::read::GzDecoder::new(compressed)
-        .take(CONFIG_TEXT_LIMIT)
+    let options = DecompressOptions::new(CONFIG_TEXT_LIMIT).with_trailing(Trailing::Ignored);
+    Decompressor::new(compressed, Compression::Gzip, options)
+        .ok()?
         .read_to_string(&mut text)
         .ok()?;
     let state = |option: &str| {
@@ -132,7 +157,7 @@ mod tests {
             let mut code = vec![0; CHUNK_BYTES - shift];
             code.extend_from_slice(BANNER);
             code.extend_from_slice(&[0; 500]);
-            let found = scan(code.as_slice()).unwrap();
+            let found = scan(code.as_slice(), &|| false).unwrap();
             assert_eq!(
                 found.release.as_deref(),
                 Some("6.1.0-49-cloud-amd64"),
@@ -144,8 +169,11 @@ mod tests {
     #[test]
     fn a_format_string_is_no_banner() {
         let code = b"Linux version %s (%s)\0Linux version 6.1\0";
-        assert_eq!(scan(&code[..]).unwrap().release.as_deref(), Some("6.1"));
-        assert_eq!(scan(&code[..20]).unwrap().release, None);
+        assert_eq!(
+            scan(&code[..], &|| false).unwrap().release.as_deref(),
+            Some("6.1")
+        );
+        assert_eq!(scan(&code[..20], &|| false).unwrap().release, None);
     }
 
     #[test]
@@ -162,7 +190,7 @@ mod tests {
         code.extend_from_slice(&encoder.finish().unwrap());
         code.extend_from_slice(b"IKCFG_ED");
         code.extend_from_slice(&vec![7; 2 * CHUNK_BYTES]);
-        let drivers = scan(code.as_slice()).unwrap().drivers.unwrap();
+        let drivers = scan(code.as_slice(), &|| false).unwrap().drivers.unwrap();
         assert_eq!(drivers.ext4, DriverState::BuiltIn);
         assert_eq!(drivers.virtio_blk, DriverState::Module);
         assert_eq!(drivers.virtio_pci, DriverState::Absent);

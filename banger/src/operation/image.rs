@@ -73,7 +73,7 @@ impl Operation for ImagePull {
         };
         let store = context.store(watch);
         let made = image::pull(&store, &context.catalog(watch), &request, &pipeline, watch)?;
-        ImageMade::of(&store, made)
+        ImageMade::of(&store, made, watch)
     }
 }
 
@@ -87,9 +87,10 @@ pub struct ImageMade {
 }
 
 impl ImageMade {
-    fn of(store: &Store, made: Made) -> Result<Self, Error> {
+    fn of(store: &Store, made: Made, watch: &Watch) -> Result<Self, Error> {
+        let id = made.image.record().id.to_string();
         Ok(Self {
-            image: image::show(store, &made.image.record().id.to_string())?,
+            image: image::show(store, &id, &|| watch.is_cancelled())?,
             warnings: made.warnings,
         })
     }
@@ -130,8 +131,10 @@ impl Operation for ImageRegister {
         };
         let store = context.store(watch);
         watch.begin(Step::Inspect)?;
-        let made = image::register(&store, &context.catalog(watch), &request)?;
-        ImageMade::of(&store, made)
+        let made = image::register(&store, &context.catalog(watch), &request, &|| {
+            watch.is_cancelled()
+        })?;
+        ImageMade::of(&store, made, watch)
     }
 }
 
@@ -150,7 +153,7 @@ impl Operation for ImagePromote {
     fn run(self, context: &Context, watch: &Watch) -> Result<ImageMade, Error> {
         let store = context.store(watch);
         let made = image::promote(&store, &self.image, watch)?;
-        ImageMade::of(&store, made)
+        ImageMade::of(&store, made, watch)
     }
 }
 
@@ -212,7 +215,7 @@ impl Operation for ImageShow {
 
     fn run(self, context: &Context, watch: &Watch) -> Result<Report, Error> {
         watch.begin(Step::Inspect)?;
-        image::show(&context.store(watch), &self.image)
+        image::show(&context.store(watch), &self.image, &|| watch.is_cancelled())
     }
 }
 
@@ -235,7 +238,7 @@ impl Operation for ImageRename {
             image: store.rename(&self.image, &self.name)?,
             warnings: Vec::new(),
         };
-        ImageMade::of(&store, made)
+        ImageMade::of(&store, made, watch)
     }
 }
 

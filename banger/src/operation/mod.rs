@@ -12,6 +12,7 @@
 //! ```
 
 mod cache;
+mod files;
 mod filesystem;
 mod image;
 mod kernel;
@@ -27,6 +28,7 @@ pub use cache::{
     CacheContents, CachePrune, CachePruned, CacheShow, CacheVerified, CacheVerify, CachedImage,
     DamagedBlob, IncompleteImage, RemovedFile,
 };
+pub use files::{FileContent, FilesCopied, FilesListed, ImageCopyOut, ImageFiles, ImageReadFile};
 pub use filesystem::{FilesystemParameters, Profile};
 pub use image::{
     ImageBootConfig, ImageBootConfigured, ImageList, ImageListed, ImageMade, ImagePromote,

@@ -278,12 +278,60 @@ fn images(pair: &Pair) {
     pair.run("image show one -q", 0);
     pair.run("image show two --format json", 0);
     pair.run("image show nobody --format json", 3);
+    looks_into(pair);
     pair.run("image rename disk renamed", 0);
     pair.run("image rename renamed one", 4);
     pair.run("image boot-config one --vmm qemu", 1);
     pair.run("image boot-config nobody --vmm firecracker", 3);
     pair.run("image remove renamed --format json", 0);
     pair.run("image remove renamed", 3);
+}
+
+/// Files, contents and copies out of an image.
+fn looks_into(pair: &Pair) {
+    let listed = pair.run("image files one /etc", 0);
+    assert!(listed.contains("lrwxrwxrwx"), "{listed}");
+    assert!(
+        listed.contains("/etc/os-release -> ../usr/lib/os-release"),
+        "{listed}"
+    );
+    let all = pair.run("image files one -R -q", 0);
+    assert!(all.contains("/var/cache/apt/pkgcache.bin\n"), "{all}");
+    assert!(!all.contains("password.draft"), "{all}");
+    pair.run("image files one /bin --recursive --format json", 0);
+    pair.run("image files one /nowhere", 3);
+    pair.run("image files nobody", 3);
+    pair.run("image files disk", 7);
+    let motd = pair.run("image cat one /etc/motd", 0);
+    assert!(motd.starts_with("This greeting is from layer"), "{motd}");
+    pair.run("image cat one /etc/os-release", 0);
+    pair.run("image cat one /etc", 2);
+    pair.run("image cat one /etc/nothing", 3);
+    pair.run("image cp one:/ copied", 0);
+    pair.run("image cp one:/ copied", 4);
+    pair.run("image cp one:/etc/motd copied", 0);
+    pair.run("image cp one:/etc/motd copied", 4);
+    pair.run("image cp one:/etc/motd nowhere/motd", 3);
+    pair.run("image cp one copied", 2);
+    let copies = pair.folders().map(|folder| {
+        let copied = folder.join("copied");
+        assert_eq!(fs::read_to_string(copied.join("motd")).unwrap(), motd);
+        assert_eq!(
+            fs::read_link(copied.join("etc/os-release")).unwrap(),
+            Path::new("../usr/lib/os-release")
+        );
+        let mode = |name: &str| {
+            let metadata = fs::metadata(copied.join(name)).unwrap();
+            std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777
+        };
+        assert_eq!((mode("bin/hello"), mode("tmp")), (0o755, 0o777));
+        tree(&copied)
+    });
+    assert_eq!(copies[0], copies[1]);
+    assert!(
+        copies[0].iter().all(|name| !name.contains(".banger-cp")),
+        "{copies:?}"
+    );
 }
 
 fn caches(pair: &Pair) {

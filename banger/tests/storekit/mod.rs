@@ -27,6 +27,23 @@ pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
+/// An initrd with an init and the modules named.
+pub(crate) fn initrd(modules: &[&str]) -> Vec<u8> {
+    let modules = modules.iter().map(|name| format!("lib/modules/{name}.ko"));
+    let names = std::iter::once("init".to_owned()).chain(modules);
+    let mut bytes = Vec::new();
+    for name in names.chain(["TRAILER!!!".to_owned()]) {
+        bytes.extend_from_slice(b"070701");
+        for field in [0, 0o100_755, 0, 0, 1, 0, 0, 0, 0, 0, 0, name.len() + 1, 0] {
+            bytes.extend_from_slice(format!("{field:08X}").as_bytes());
+        }
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.push(0);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+    }
+    bytes
+}
+
 /// An ELF vmlinux of `machine` (`e_machine`) with a banner, and where asked the PVH note and an
 /// embedded configuration.
 pub(crate) fn vmlinux(machine: u16, release: &str, pvh: bool, config: Option<&str>) -> Vec<u8> {

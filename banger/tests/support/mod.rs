@@ -1,5 +1,7 @@
 //! What the tests of the program share: the program itself, small images, outside tools.
 
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests may")]
+
 pub(crate) mod server;
 
 use std::fs;
@@ -66,7 +68,7 @@ fn left_to_root() -> bool {
 fn needed(found: bool, what: &str) -> bool {
     if !found {
         assert!(std::env::var_os("CI").is_none(), "CI needs {what}");
-        eprintln!("skipped: {what} is missing");
+        println!("skipped: {what} is missing");
     }
     found
 }

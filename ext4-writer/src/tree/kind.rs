@@ -49,6 +49,22 @@ pub enum FileType {
 }
 
 impl FileType {
+    /// The kind that the type bits of `i_mode` say, where there is one.
+    #[cfg(feature = "reader")]
+    pub(crate) fn from_mode(mode: u16) -> Option<Self> {
+        [
+            Self::Fifo,
+            Self::CharacterDevice,
+            Self::Directory,
+            Self::BlockDevice,
+            Self::Regular,
+            Self::Symlink,
+            Self::Socket,
+        ]
+        .into_iter()
+        .find(|kind| kind.mode_bits() == mode & 0xf000)
+    }
+
     /// The type bits of `i_mode`.
     pub(crate) fn mode_bits(self) -> u16 {
         match self {

@@ -3,7 +3,7 @@ use std::path::Path;
 use oci_flatten::digest::Digest;
 use oci_flatten::error::ErrorKind;
 use oci_flatten::limits::Limits;
-use oci_flatten::source::{LocalName, OpenOptions, TarInput, open_local};
+use oci_flatten::source::{ImageChoice, LocalName, OpenOptions, TarInput, open_local};
 use oci_flatten::testkit::{Entry, Header, Layer, pax_record};
 
 use crate::support::{Blobs, flatten, gzip, layer, open, tagged, tar, tool, write_files};
@@ -57,6 +57,104 @@ async fn an_oci_archive_is_a_layout_in_a_tar() {
         let source = open(&format!("oci-archive:{file}:v1")).await.unwrap();
         feeder.join().unwrap();
         assert_eq!(flatten(source).await.unwrap().listing, ["one=1 mtime=1"]);
+    }
+}
+
+/// What a compressor makes of a file; none where the machine does not have it.
+fn packed(program: &str, extension: &str, file: &str) -> Option<Vec<u8>> {
+    tool(program, &["-k", "-f", file])?;
+    Some(std::fs::read(format!("{file}.{extension}")).unwrap())
+}
+
+#[tokio::test]
+async fn archives_are_read_inside_whatever_docker_load_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut blobs = Blobs::default();
+    let image = blobs.image("linux/amd64", &[layer("one", "1")]);
+    let layout = tar(&blobs.layout(&[image]));
+    let (config, rootfs) = (
+        br#"{"os":"linux","architecture":"amd64"}"#,
+        layer("two", "2"),
+    );
+    let diff_id = Digest::sha256(&rootfs);
+    let config = [
+        &config[..config.len() - 1],
+        format!(r#","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#).as_bytes(),
+    ]
+    .concat();
+    let saved = Layer::new()
+        .entry(Entry::file(
+            "manifest.json",
+            br#"[{"Config":"c.json","RepoTags":["a:b"],"Layers":["l/layer.tar"]}]"#,
+        ))
+        .entry(Entry::file("c.json", config))
+        .entry(Entry::file("l/layer.tar", rootfs))
+        .finish();
+    let layout = write(directory.path(), "layout.tar", &layout);
+    let saved = write(directory.path(), "saved.tar", &saved);
+    for (program, extension) in [
+        ("gzip", "gz"),
+        ("zstd", "zst"),
+        ("xz", "xz"),
+        ("bzip2", "bz2"),
+    ] {
+        for (kind, archive, listing) in [
+            ("oci-archive", &layout, "one=1 mtime=1"),
+            ("docker-archive", &saved, "two=2 mtime=1"),
+        ] {
+            let Some(bytes) = packed(program, extension, archive) else {
+                continue;
+            };
+            let file = write(directory.path(), "packed", &bytes);
+            let (fifo, feeder) = pipe(directory.path(), "fifo", bytes);
+            for file in [&file, &fifo] {
+                let source = open(&format!("{kind}:{file}")).await.unwrap();
+                let found = flatten(source).await.unwrap().listing;
+                assert_eq!(found, [listing], "{kind} {program}");
+            }
+            feeder.join().unwrap();
+            std::fs::remove_file(fifo).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn endless_archives_end_at_the_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let endless = [
+        ("zeros", vec![0; 1 << 20]),
+        ("text", b"y\n".repeat(1 << 19)),
+        ("members of nothing", gzip(b"").repeat(1 << 15)),
+        ("padding", [&gzip(b"")[..], &vec![0; 1 << 20]].concat()),
+        ("a bomb", gzip(&vec![0; 1 << 24])),
+    ];
+    for (what, bytes) in endless {
+        for kind in ["oci-archive", "docker-archive"] {
+            let bytes = bytes.clone();
+            let (fifo, feeder) = pipe(directory.path(), "fifo", bytes);
+            let mut limits = Limits::default();
+            limits.expanded_bytes = 100_000;
+            let options = OpenOptions {
+                platform: "linux/amd64".parse().unwrap(),
+                limits,
+                allow_truncated_tar: false,
+                spool_dir: directory.path().into(),
+            };
+            let (file, image) = (TarInput::File(fifo.clone().into()), None);
+            let name = match kind {
+                "docker-archive" => LocalName::DockerArchive { file, image },
+                _ => LocalName::OciArchive {
+                    file,
+                    image: ImageChoice::Only,
+                },
+            };
+            let error = open_local(&name, &options).await.err().expect(what);
+            assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{what}: {error}");
+            assert!(error.message().contains("more than 1"), "{what}: {error}");
+            // The feeder's pipe has lost its reader.
+            feeder.join().unwrap();
+            std::fs::remove_file(fifo).unwrap();
+        }
     }
 }
 

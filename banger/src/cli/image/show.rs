@@ -94,7 +94,11 @@ fn boot_rows(record: &ImageRecord) -> Vec<(&'static str, String)> {
     let Some(boot) = &record.boot else {
         return vec![("boots", "unknown: the filesystem could not be read".into())];
     };
-    let verdict = if boot.bootable { "yes" } else { "no" };
+    let verdict = match (boot.bootable, &record.artifacts.kernel) {
+        (true, Some(_)) => "yes",
+        (true, None) => "needs a kernel (--kernel-ref or --kernel)",
+        (false, _) => "no",
+    };
     let mut rows = vec![("boots", format!("{verdict}: {}", boot.reason))];
     if let Some(init) = &boot.init {
         let systemd = if boot.systemd { ", systemd" } else { "" };

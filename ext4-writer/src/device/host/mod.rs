@@ -52,6 +52,23 @@ pub(crate) fn read_or_zero_at(file: &File, bytes: &mut [u8], offset: u64) -> io:
     Ok(())
 }
 
+/// Fills `bytes` with what is at `offset`; an error where the file ends before.
+#[cfg(feature = "reader")]
+pub(crate) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match read_at(file, bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                bytes = &mut bytes[count..];
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 #[cfg(unix)]
 use std::os::unix::fs::FileExt;
 
