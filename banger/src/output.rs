@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use oci_flatten::directory::{Directory, FileKind};
+use oci_flatten::directory::{self, Directory, FileKind};
 
 use crate::error::{Error, ErrorKind};
 use crate::watch::{Observer, Step};
@@ -50,13 +50,14 @@ impl OutputFile {
         // A folder that may be written to but not read keeps what was left there.
         let _ = remove_leftovers(&folder);
         let (file, temporary) = match can_link(&folder).then(|| folder.create_nameless()) {
-            Some(Ok(file)) => (file, None),
+            Some(Ok(file)) => {
+                claim(&file);
+                (file, None)
+            }
             _ => create_named(&folder)
                 .map(|(file, name)| (file, Some(name)))
                 .map_err(failed)?,
         };
-        // Tells other runs, once the file has a temporary name, that its maker lives.
-        let _ = file.try_lock();
         Ok(Self {
             target: target.to_owned(),
             folder,
@@ -144,9 +145,10 @@ impl Drop for OutputFile {
 /// Whether a file without a name can be given one in this folder: it takes a filesystem that can, and `/proc`.
 fn can_link(folder: &Directory) -> bool {
     let name = temporary_name();
-    let linked = folder
-        .create_nameless()
-        .and_then(|probe| folder.link_nameless(&probe, &name));
+    let linked = folder.create_nameless().and_then(|probe| {
+        claim(&probe);
+        folder.link_nameless(&probe, &name)
+    });
     linked.is_ok() && folder.remove_file(&name).is_ok()
 }
 
@@ -155,9 +157,22 @@ fn create_named(folder: &Directory) -> io::Result<(File, OsString)> {
         let name = temporary_name();
         match folder.create_file_public(&name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => return Ok((made?, name)),
+            made => {
+                let file = made?;
+                claim(&file);
+                // Another run may have taken it for a leftover before it was claimed.
+                if folder.is_named(&name, &file)? {
+                    return Ok((file, name));
+                }
+            }
         }
     }
+}
+
+/// Tells other runs, which see a temporary name, that the maker of the file lives. Where a filesystem has no locks,
+/// leftovers stay.
+fn claim(file: &File) {
+    let _ = directory::lock(file);
 }
 
 fn temporary_name() -> OsString {
@@ -167,25 +182,19 @@ fn temporary_name() -> OsString {
     format!("{prefix}{}-{count}{suffix}", std::process::id()).into()
 }
 
-/// Removes temporary files that nobody holds a lock on, and that are not just being made.
+/// Removes temporary files that nobody holds a lock on.
 fn remove_leftovers(folder: &Directory) -> io::Result<()> {
     for name in folder.names_like(TEMPORARY.0, TEMPORARY.1)? {
-        let is_old = |file: &File| {
-            let age = file.metadata().and_then(|metadata| metadata.modified());
-            age.is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= SETTLED))
+        let Ok(file) = folder.open_file(&name) else {
+            continue;
         };
-        let dead = folder
-            .open_file(&name)
-            .is_ok_and(|file| is_old(&file) && file.try_lock().is_ok());
-        if dead {
+        // Removed while the lock is held, so that a maker who waits for it finds its file gone.
+        if file.try_lock().is_ok() && folder.is_named(&name, &file)? {
             let _ = folder.remove_file(&name);
         }
     }
     Ok(())
 }
-
-/// Seconds after which whoever made a temporary file has taken its lock, too.
-const SETTLED: u64 = 10;
 
 fn folder_of(target: &Path) -> &Path {
     match target.parent() {
@@ -222,7 +231,6 @@ fn exists(target: &Path) -> Error {
 mod tests {
     use std::fs;
     use std::io::Write;
-    use std::time::{Duration, SystemTime};
 
     use super::*;
 
@@ -300,12 +308,7 @@ mod tests {
     #[test]
     fn what_a_killed_run_has_left_goes_and_what_a_living_one_makes_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let long_ago = SystemTime::now() - Duration::from_secs(60);
-        let make = |name: &str| {
-            let file = fs::File::create(folder.path().join(name)).unwrap();
-            file.set_modified(long_ago).unwrap();
-            file
-        };
+        let make = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
         drop(make(".banger-1-1.tmp"));
         drop(make("banger.tmp"));
         let living = make(".banger-1-2.tmp");
