@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
+use oci_flatten::process_limits;
+
 /// The class of a failure: decides the exit code of the command and the `code` of its JSON form.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
 pub enum ErrorKind {
@@ -119,7 +121,7 @@ impl Error {
             | io::ErrorKind::FileTooLarge => ErrorKind::NoSpace,
             _ => ErrorKind::Failure,
         };
-        Self::new(kind, message).with_source(source)
+        Self::new(kind, message).with_source(process_limits::explain(source))
     }
 
     /// Adds what the user can do about it.
@@ -204,7 +206,10 @@ impl From<oci_flatten::error::Error> for Error {
         }
         let converted = Self::new(kind, error.message());
         let converted = match error.into_source() {
-            Some(source) => converted.with_source(source),
+            Some(source) => match source.downcast::<io::Error>() {
+                Ok(source) => converted.with_source(process_limits::explain(*source)),
+                Err(source) => converted.with_source(source),
+            },
             None => converted,
         };
         match kind {

@@ -17,6 +17,7 @@ use oci_flatten::apply::LayerReport;
 use oci_flatten::digest::Digest;
 use oci_flatten::flatten::{FlattenOptions, Flattened};
 use oci_flatten::image::Image;
+use oci_flatten::process_limits;
 use oci_flatten::progress::Observer;
 use oci_flatten::source::{Source, SourceName};
 use oci_flatten::threads;
@@ -302,7 +303,10 @@ fn from_ext4(error: ext4_writer::Error) -> Error {
         ext4_writer::Error::Device { source, .. }
             if source.kind() == io::ErrorKind::FileTooLarge =>
         {
-            let message = "the filesystem of the output cannot hold so large a file";
+            let message = match process_limits::file_bytes() {
+                Some(limit) => format!("the output may have {limit} bytes (ulimit -f)"),
+                None => "the filesystem of the output cannot hold so large a file".into(),
+            };
             Error::new(ErrorKind::NoSpace, message).with_source(error)
         }
         _ if error.is_no_space() => {

@@ -80,7 +80,9 @@ impl Error {
             Err(error) => {
                 let kind = match error.kind() {
                     io::ErrorKind::NotFound => ErrorKind::NotFound,
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+                    io::ErrorKind::StorageFull
+                    | io::ErrorKind::QuotaExceeded
+                    | io::ErrorKind::FileTooLarge => ErrorKind::NoSpace,
                     _ => ErrorKind::Io,
                 };
                 Self::new(kind, message).with_source(error)

@@ -58,6 +58,8 @@ pub mod media_type;
 #[cfg(feature = "sources")]
 pub mod platform;
 #[cfg(feature = "sources")]
+pub mod process_limits;
+#[cfg(feature = "sources")]
 pub mod progress;
 #[cfg(feature = "sources")]
 pub mod reference;

@@ -79,7 +79,7 @@ pub(crate) async fn warm_up_pool() -> Result<()> {
         .or_else(|error| resume_unwind(error.into_panic()))
 }
 
-fn refused(error: &io::Error) -> Error {
+pub(crate) fn refused(error: &io::Error) -> Error {
     let limit = match getrlimit(Resource::Nproc).current {
         Some(limit) => format!("this user may have {limit} processes and threads (ulimit -u)"),
         None => "the container's limit of processes and threads may be reached".to_owned(),

@@ -10,6 +10,7 @@ use banger::Error;
 use banger::daemon::{Socket, serve};
 use banger::operation::Context;
 use oci_flatten::flatten::CancellationToken;
+use oci_flatten::process_limits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::SignalKind;
 
@@ -30,6 +31,7 @@ impl Arguments {
     pub(super) fn run(self, global: &Global) -> Result<(), Error> {
         let config = here()?;
         allow_descriptors();
+        process_limits::check(FILES, THREADS)?;
         let log = Log::start(global.quiet);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -39,6 +41,8 @@ impl Arguments {
             // Before there is a socket, so that no signal leaves one behind.
             let mut interrupt = interrupt::listen(SignalKind::interrupt())?;
             let mut terminate = interrupt::listen(SignalKind::terminate())?;
+            let file_size = SignalKind::from_raw(interrupt::FILE_SIZE.as_raw());
+            let _file_size = interrupt::listen(file_size)?;
             let socket = match Socket::inherited()? {
                 Some(socket) => socket,
                 None => Socket::bind(global.socket.as_ref().unwrap_or(&config.places.socket))?,
@@ -64,6 +68,12 @@ impl Arguments {
         outcome
     }
 }
+
+/// Files that the daemon and one operation may have open at a time.
+const FILES: usize = 48;
+
+/// Threads that the daemon and one operation need, besides one for each processor.
+const THREADS: usize = 16;
 
 /// Lines of the log that wait to be written; when nobody reads them, further ones are lost, and counted.
 const LOG_LINES: usize = 1024;

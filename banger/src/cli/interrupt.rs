@@ -7,6 +7,7 @@ use std::time::Duration;
 use banger::operation::Watch;
 use banger::{Error, ErrorKind};
 use oci_flatten::flatten::CancellationToken;
+use oci_flatten::process_limits;
 use oci_flatten::threads;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -15,6 +16,12 @@ use super::progress::Display;
 /// How long the work may take to notice that it is cancelled: it ends within two seconds of the signal.
 /// Only a system call that nothing can interrupt outlasts this.
 const GRACE: Duration = Duration::from_millis(1500);
+
+/// Files that a command may have open at a time: the runtime's, its input's and its output's.
+const FILES: usize = 24;
+
+/// Threads that work for one another at a time: with fewer, one would wait for another that cannot start.
+const THREADS: usize = 6;
 
 /// How often a display shows that time passes.
 const TICK: Duration = Duration::from_millis(200);
@@ -28,6 +35,7 @@ pub(crate) fn run<T, W>(display: Display, work: impl FnOnce(Watch) -> W) -> Resu
 where
     W: Future<Output = Result<T, Error>>,
 {
+    process_limits::check(FILES, THREADS)?;
     // One thread is enough for what waits, and what computes has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -60,7 +68,12 @@ where
     outcome
 }
 
+/// What a process gets that writes beyond `ulimit -f`.
+pub(crate) const FILE_SIZE: rustix::process::Signal = rustix::process::Signal::XFSZ;
+
 struct Signals {
+    /// Where files may not grow further, a write is to fail, and not to end the program.
+    _file_size: Signal,
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
@@ -69,6 +82,7 @@ struct Signals {
 impl Signals {
     fn listen() -> Result<Self, Error> {
         Ok(Self {
+            _file_size: listen(SignalKind::from_raw(FILE_SIZE.as_raw()))?,
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hang_up: listen(SignalKind::hangup())?,
