@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use oci_flatten::directory::{self, Directory, FileKind};
+use oci_flatten::directory::{Directory, FileKind};
+use oci_flatten::lock::Waiter;
 
 use crate::error::{Error, ErrorKind};
 use crate::watch::{Observer, Step};
@@ -172,7 +173,7 @@ fn create_named(folder: &Directory) -> io::Result<(File, OsString)> {
 /// Tells other runs, which see a temporary name, that the maker of the file lives. Where a filesystem has no locks,
 /// leftovers stay.
 fn claim(file: &File) {
-    let _ = directory::lock(file);
+    let _ = Waiter::default().lock(file, Path::new(TEMPORARY.0));
 }
 
 fn temporary_name() -> OsString {
