@@ -219,6 +219,7 @@ impl OneLayer {
             platform: Platform::linux_here(),
             created: None,
             layers: vec![layer],
+            offers: Vec::new(),
         };
         Self { image, file }
     }

@@ -89,6 +89,12 @@ impl CredentialPlaces {
         }
     }
 
+    /// The files that are looked at, in their order, whether they are there or not.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.files().into_iter().map(|(path, _)| path).collect()
+    }
+
     /// The files, in the order they are read.
     fn files(&self) -> Vec<(PathBuf, Format)> {
         if let Some(path) = &self.auth_file {

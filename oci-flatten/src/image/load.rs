@@ -5,7 +5,7 @@ use std::future::Future;
 use super::config::Config;
 use super::descriptor::Descriptor;
 use super::document::{ImageDocument, Manifest, not_an_image};
-use super::{Image, Layer};
+use super::{Image, Layer, Offer};
 use crate::apply::TarRole;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,6 +40,8 @@ pub(crate) struct Loaded {
     manifest: Manifest,
     config_bytes: Vec<u8>,
     pub(super) config: Config,
+    /// What the index that led to it offers.
+    pub(super) offers: Vec<Offer>,
 }
 
 impl Loaded {
@@ -81,6 +83,7 @@ impl Loaded {
             manifest: self.document.bytes,
             created: self.config.created(),
             config: self.config_bytes,
+            offers: self.offers,
             platform,
         })
     }
@@ -130,6 +133,7 @@ pub(super) async fn with_config(
         document,
         manifest,
         config_bytes,
+        offers: Vec::new(),
         config,
     })
 }

@@ -47,6 +47,19 @@ pub struct Image {
     pub created: Option<Timestamp>,
     /// The layers, bottom first.
     pub layers: Vec<Layer>,
+    /// All images of the index through which this one was found; empty where there was none.
+    pub offers: Vec<Offer>,
+}
+
+/// An image, or an index of images, that an index offers for a platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The platform, where the index names one.
+    pub platform: Option<Platform>,
+    /// The digest of its manifest, or of the index.
+    pub digest: Digest,
+    /// The bytes of that.
+    pub size: u64,
 }
 
 /// One layer as its image describes it.

@@ -1,5 +1,6 @@
 //! Choosing among the entries of an index.
 
+use super::Offer;
 use super::descriptor::Descriptor;
 use super::document::{ImageDocument, Index, not_an_image, unsupported};
 use super::load::{Documents, Loaded, check_limit, fetch, load};
@@ -27,7 +28,10 @@ pub(super) async fn select(
     let mut walk = Walk::new(wanted, limits);
     walk.through(documents, index).await?;
     match walk.settle(documents).await? {
-        Some(fit) => Ok(fit),
+        Some(mut fit) => {
+            fit.loaded.offers = walk.offers;
+            Ok(fit)
+        }
         None => Err(walk.seen.into_error(wanted)),
     }
 }
@@ -49,6 +53,9 @@ pub(crate) async fn select_each(
             fits.push((entry, fit));
         }
     }
+    for (_, fit) in &mut fits {
+        fit.loaded.offers.clone_from(&walk.offers);
+    }
     if fits.is_empty() {
         return Err(walk.seen.into_error(wanted));
     }
@@ -63,6 +70,7 @@ struct Walk<'a> {
     count: usize,
     labelled: Vec<(u32, Descriptor, Platform)>,
     unlabelled: Vec<Descriptor>,
+    offers: Vec<Offer>,
     seen: Seen,
 }
 
@@ -74,6 +82,7 @@ impl<'a> Walk<'a> {
             count: 0,
             labelled: Vec::new(),
             unlabelled: Vec::new(),
+            offers: Vec::new(),
             seen: Seen::default(),
         }
     }
@@ -124,10 +133,19 @@ impl<'a> Walk<'a> {
             return false;
         }
         let platform = entry.platform();
+        let kind = entry.media_type.kind();
+        // An index without a platform is walked through, and offers what it holds.
+        if kind == MediaKind::Manifest || kind == MediaKind::Index && platform.is_some() {
+            self.offers.push(Offer {
+                platform: platform.clone(),
+                digest: entry.digest.clone(),
+                size: entry.size,
+            });
+        }
         let distance = platform
             .as_ref()
             .map(|platform| self.wanted.distance(platform));
-        match (entry.media_type.kind(), platform, distance) {
+        match (kind, platform, distance) {
             (MediaKind::Index | MediaKind::Manifest, Some(platform), Some(None)) => {
                 self.seen.offer(platform);
                 false

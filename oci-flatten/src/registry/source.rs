@@ -60,12 +60,7 @@ impl RegistrySource {
     pub async fn open(reference: &Reference, options: &PullOptions) -> Result<Self> {
         threads::warm_up_pool().await?;
         let fetcher = options.fetcher(reference)?.map(Arc::new);
-        let pull = Pull {
-            reference,
-            options,
-            fetcher: fetcher.clone(),
-            fetched: Mutex::default(),
-        };
+        let pull = Pull::new(reference, options, fetcher.clone());
         let place = |error: Error| error.context(reference.to_string());
         let image = pull.image().await.map_err(place)?;
         let blobs = image
@@ -94,6 +89,19 @@ impl RegistrySource {
             downloads,
             transport,
         })
+    }
+
+    /// Finds the image of `reference` and reads its documents alone: no layer is fetched, and nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RegistrySource::open`].
+    pub async fn inspect(reference: &Reference, options: &PullOptions) -> Result<Image> {
+        let fetcher = options.fetcher(reference)?.map(Arc::new);
+        let pull = Pull::new(reference, options, fetcher);
+        let found = pull.find().await;
+        let (image, _) = found.map_err(|error| error.context(reference.to_string()))?;
+        Ok(image)
     }
 }
 
@@ -168,21 +176,38 @@ struct Pull<'a> {
     fetched: Mutex<Vec<Document>>,
 }
 
-impl Pull<'_> {
-    async fn image(&self) -> Result<Image> {
+impl<'a> Pull<'a> {
+    fn new(
+        reference: &'a Reference,
+        options: &'a PullOptions,
+        fetcher: Option<Arc<Fetcher>>,
+    ) -> Self {
+        Self {
+            reference,
+            options,
+            fetcher,
+            fetched: Mutex::default(),
+        }
+    }
+
+    /// The image, and the document that the reference stands for.
+    async fn find(&self) -> Result<(Image, Document)> {
         let PullOptions {
-            platform,
-            limits,
-            cache,
-            ..
+            platform, limits, ..
         } = self.options;
         let top = self.top().await?;
-        let descriptor = top.descriptor.clone();
         let name = self.reference.to_string();
-        let mut documents = vec![top.clone()];
-        let image = resolve(self, &name, top, platform, limits).await?;
+        let image = resolve(self, &name, top.clone(), platform, limits).await?;
+        Ok((image, top))
+    }
+
+    /// The image, whose documents are kept.
+    async fn image(&self) -> Result<Image> {
+        let (image, top) = self.find().await?;
+        let descriptor = top.descriptor.clone();
+        let mut documents = vec![top];
         documents.append(&mut self.fetched.lock().unwrap_or_else(PoisonError::into_inner));
-        let (cache, reference) = (cache.clone(), self.reference.clone());
+        let (cache, reference) = (self.options.cache.clone(), self.reference.clone());
         let record = spawn_blocking(move || cache.record(&reference, &documents)).await;
         record
             .map_err(|error| Error::new(ErrorKind::Io, format!("write to cache: {error}")))?

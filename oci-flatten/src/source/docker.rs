@@ -227,6 +227,7 @@ impl Chosen {
             created: self.config.created(),
             layers,
             config: self.config_bytes,
+            offers: Vec::new(),
         };
         Ok(Found::Members(image, self.item.layers))
     }

@@ -53,6 +53,7 @@ impl RootfsTar {
                 },
                 ..Layer::default()
             }],
+            offers: Vec::new(),
         };
         Ok(Self { image, input })
     }

@@ -46,6 +46,7 @@ impl Memory {
             platform: Platform::new("linux", "amd64", None),
             created: None,
             layers: described.collect(),
+            offers: Vec::new(),
         };
         Self {
             image,
