@@ -69,6 +69,23 @@ impl ErrorKind {
         }
     }
 
+    /// What the exit code means, for people.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Failure => "any other failure",
+            Self::Usage => "usage: arguments or configuration that are wrong",
+            Self::NotFound => "not found: an image, a kernel, a tag, a platform or a file",
+            Self::Exists => "exists already, or is in use",
+            Self::Unauthorized => "refused by the registry: authentication or permission",
+            Self::Network => "the network failed",
+            Self::Integrity => "integrity: a digest, a malformed image, or a limit exceeded",
+            Self::NoSpace => "does not fit: the disk is full, or the size asked for is too small",
+            Self::DaemonUnreachable => "the daemon cannot be reached",
+            Self::Interrupted => "interrupted; nothing half-made is left",
+        }
+    }
+
     /// The stable word that stands for the kind in JSON.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -122,6 +139,13 @@ impl Error {
             _ => ErrorKind::Failure,
         };
         Self::new(kind, message).with_source(process_limits::explain(source))
+    }
+
+    /// Adds what else is to be known, behind the message.
+    #[must_use]
+    pub fn with_context(mut self, context: impl AsRef<str>) -> Self {
+        self.message = format!("{}; {}", self.message, context.as_ref());
+        self
     }
 
     /// Adds what the user can do about it.

@@ -50,7 +50,7 @@ pub async fn open_and_flatten(
     options: &Options,
     watch: &Watch,
 ) -> Result<(Arc<dyn Source>, Summary), Error> {
-    options.validate()?;
+    options.check(file)?;
     let mended = Mutex::new(Vec::new());
     let note = |warnings: Vec<String>| {
         let mut mended = mended.lock().unwrap_or_else(PoisonError::into_inner);

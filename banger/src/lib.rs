@@ -11,6 +11,7 @@ pub mod bare_path;
 pub mod boot;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod error;
 pub mod flatten;
 pub mod image;
@@ -23,6 +24,7 @@ pub mod progress;
 pub mod size;
 pub mod source;
 pub mod store;
+pub mod text;
 pub mod watch;
 
 pub use error::{Error, ErrorKind};

@@ -10,6 +10,7 @@ use oci_flatten::directory::{Directory, FileKind};
 use oci_flatten::lock::Waiter;
 
 use crate::error::{Error, ErrorKind};
+use crate::text::shell_word;
 use crate::watch::{Observer, Step};
 
 /// How temporary names begin and end.
@@ -40,12 +41,17 @@ impl OutputFile {
     /// [`ErrorKind::Exists`] when `target` is there and `replace` is not set, or is anything but a
     /// regular file; [`ErrorKind::NotFound`] when its folder is missing; others as the system says.
     pub fn create(target: &Path, replace: bool) -> Result<Self, Error> {
-        let Some(name) = target.file_name() else {
-            let message = format!("output {} does not name a file", target.display());
-            return Err(Error::new(ErrorKind::Usage, message));
-        };
+        let name = named_file(target)?;
         let path = folder_of(target);
-        let failed = |error| Error::io(format!("make a file in {}", path.display()), error);
+        let failed = |error: io::Error| {
+            let missing = error.kind() == io::ErrorKind::NotFound;
+            let error = Error::io(format!("make a file in {}", path.display()), error);
+            let folder = shell_word(&path.display().to_string());
+            match missing {
+                true => error.with_hint(format!("make the directory first: `mkdir -p {folder}`")),
+                false => error,
+            }
+        };
         let folder = Directory::open(path).map_err(failed)?;
         refuse_existing(&folder, target, replace)?;
         // A folder that may be written to but not read keeps what was left there.
@@ -204,14 +210,44 @@ fn folder_of(target: &Path) -> &Path {
     }
 }
 
+/// Refuses what names no file: standard output, which cannot be written out of order, and directories.
+fn named_file(target: &Path) -> Result<&OsStr, Error> {
+    let text = target.as_os_str().as_encoded_bytes();
+    let names_directory = text.ends_with(b"/") || text.ends_with(b"/.");
+    if let Some(name) = target.file_name()
+        && !names_directory
+        && text != b"-"
+    {
+        return Ok(name);
+    }
+    let shown = target.display();
+    let (message, hint) = match text {
+        b"-" => (
+            "output cannot be standard output: a filesystem is not written from front to back"
+                .to_owned(),
+            "name a file; ./- is one of that name".to_owned(),
+        ),
+        _ => (
+            format!("output {shown} names a directory"),
+            "name a file in it, such as rootfs.ext4".to_owned(),
+        ),
+    };
+    Err(Error::new(ErrorKind::Usage, message).with_hint(hint))
+}
+
 fn refuse_existing(folder: &Directory, target: &Path, replace: bool) -> Result<(), Error> {
     match folder.facts(target.file_name().unwrap_or(OsStr::new("."))) {
+        Ok(found) if found.kind == FileKind::Directory => {
+            let message = format!("output {} is a directory", target.display());
+            Err(Error::new(ErrorKind::Exists, message)
+                .with_hint("name a file in it, such as rootfs.ext4"))
+        }
         Ok(found) if found.kind != FileKind::File => {
             let message = format!(
                 "output {} exists and is not a regular file",
                 target.display()
             );
-            Err(Error::new(ErrorKind::Exists, message))
+            Err(Error::new(ErrorKind::Exists, message).with_hint("name another file"))
         }
         Ok(_) if !replace => Err(exists(target)),
         Ok(_) => Ok(()),
@@ -331,7 +367,12 @@ mod tests {
         }
         let missing = OutputFile::create(&folder.path().join("no/out"), false).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
-        let nameless = OutputFile::create(Path::new("/"), false).unwrap_err();
-        assert_eq!(nameless.kind(), ErrorKind::Usage);
+        assert!(missing.hint().unwrap().contains("mkdir -p "));
+        for nameless in ["/", "-", "..", "nowhere/", "nowhere/.", "nowhere/.."] {
+            let refused = OutputFile::create(Path::new(nameless), false).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Usage, "{nameless}");
+            assert!(refused.hint().is_some());
+        }
+        drop(OutputFile::create(&folder.path().join("./-"), false).unwrap());
     }
 }

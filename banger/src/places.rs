@@ -20,69 +20,173 @@ pub struct Places {
     pub socket: PathBuf,
 }
 
-impl Places {
-    /// Everything under one folder.
+/// One of the places, and where it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Location {
+    /// What is kept there.
+    pub what: &'static str,
+    /// Where it is below `BANGER_HOME`.
+    pub under_home: &'static str,
+    /// Where it is for root.
+    pub system: &'static str,
+    /// The base directory of an ordinary user.
+    pub base: Base,
+    /// Where it is below `banger` in that directory.
+    pub below: &'static str,
+}
+
+/// A base directory of the XDG base directory specification.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Base {
+    /// Data.
+    Data,
+    /// Cache.
+    Cache,
+    /// Configuration.
+    Config,
+    /// Sockets; without a default, so that data stands in.
+    Runtime,
+}
+
+impl Base {
+    /// The variable that names it.
     #[must_use]
-    pub fn under(home: &Path) -> Self {
-        Self {
-            images: home.join("images"),
-            kernels: home.join("kernels"),
-            cache: home.join("cache").join("oci"),
-            config_file: home.join("config.toml"),
-            socket: home.join("banger.sock"),
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::Data => "XDG_DATA_HOME",
+            Self::Cache => "XDG_CACHE_HOME",
+            Self::Config => "XDG_CONFIG_HOME",
+            Self::Runtime => "XDG_RUNTIME_DIR",
         }
     }
 
-    /// The places by the environment: `BANGER_HOME` puts them all under one folder; else root gets
-    /// `/var/lib`, `/var/cache`, `/etc` and `/run`, and an ordinary user the XDG base directories
-    /// (relative values are ignored, as the XDG base directory specification asks).
+    /// What holds below `HOME` where the variable is not set.
+    fn fallback(self) -> &'static str {
+        match self {
+            Self::Data | Self::Runtime => ".local/share",
+            Self::Cache => ".cache",
+            Self::Config => ".config",
+        }
+    }
+}
+
+/// Managed images.
+pub const IMAGES: Location = Location {
+    what: "images",
+    under_home: "images",
+    system: "/var/lib/banger/images",
+    base: Base::Data,
+    below: "images",
+};
+
+/// The kernel catalog.
+pub const KERNELS: Location = Location {
+    what: "kernels",
+    under_home: "kernels",
+    system: "/var/lib/banger/kernels",
+    base: Base::Data,
+    below: "kernels",
+};
+
+/// The layer cache.
+pub const CACHE: Location = Location {
+    what: "layer cache",
+    under_home: "cache/oci",
+    system: "/var/cache/banger/oci",
+    base: Base::Cache,
+    below: "oci",
+};
+
+/// The configuration file.
+pub const CONFIG_FILE: Location = Location {
+    what: "configuration file",
+    under_home: "config.toml",
+    system: "/etc/banger/config.toml",
+    base: Base::Config,
+    below: "config.toml",
+};
+
+/// The daemon's socket.
+pub const SOCKET: Location = Location {
+    what: "socket of the daemon",
+    under_home: "banger.sock",
+    system: "/run/banger/banger.sock",
+    base: Base::Runtime,
+    below: "banger.sock",
+};
+
+/// Every place.
+pub const LOCATIONS: &[Location] = &[IMAGES, KERNELS, CACHE, CONFIG_FILE, SOCKET];
+
+impl Location {
+    /// The path by the environment: `BANGER_HOME` puts everything under one folder; else root gets the
+    /// system's folders, and an ordinary user the XDG base directories (relative values are ignored, as
+    /// the XDG base directory specification asks).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Usage`] when an ordinary user has neither `HOME` nor the XDG variables set.
-    pub fn from_environment(
+    /// [`ErrorKind::Usage`] when an ordinary user has neither `HOME` nor the XDG variable set.
+    pub fn path(
+        &self,
         root: bool,
-        variable: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<Self, Error> {
+        variable: &impl Fn(&str) -> Option<OsString>,
+    ) -> Result<PathBuf, Error> {
         let folder = |name: &str| {
             variable(name)
                 .map(PathBuf::from)
                 .filter(|path| path.is_absolute())
         };
         if let Some(home) = variable("BANGER_HOME").filter(|home| !home.is_empty()) {
-            return Ok(Self::under(Path::new(&home)));
+            return Ok(Path::new(&home).join(self.under_home));
         }
         if root {
-            return Ok(Self {
-                images: "/var/lib/banger/images".into(),
-                kernels: "/var/lib/banger/kernels".into(),
-                cache: "/var/cache/banger/oci".into(),
-                config_file: "/etc/banger/config.toml".into(),
-                socket: "/run/banger/banger.sock".into(),
-            });
+            return Ok(self.system.into());
         }
-        let base = |name: &str, fallback: &str| {
-            folder(name)
-                .or_else(|| folder("HOME").map(|home| home.join(fallback)))
-                .ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::Usage,
-                        format!("neither {name} nor HOME is an absolute path"),
-                    )
-                    .with_hint("set BANGER_HOME to a folder that banger may write to")
-                })
+        let data = || match self.base {
+            Base::Runtime => folder(Base::Data.variable()),
+            _ => None,
         };
-        let data = base("XDG_DATA_HOME", ".local/share")?.join("banger");
-        let cache = base("XDG_CACHE_HOME", ".cache")?.join("banger");
-        let config = base("XDG_CONFIG_HOME", ".config")?.join("banger");
-        let runtime =
-            folder("XDG_RUNTIME_DIR").map_or_else(|| data.clone(), |dir| dir.join("banger"));
+        let base = folder(self.base.variable())
+            .or_else(data)
+            .or_else(|| folder("HOME").map(|home| home.join(self.base.fallback())));
+        let base = base.ok_or_else(|| {
+            let name = self.base.variable();
+            let message = format!("neither {name} nor HOME is an absolute path");
+            Error::new(ErrorKind::Usage, message)
+                .with_hint("set BANGER_HOME to a folder that banger may write to")
+        })?;
+        Ok(base.join("banger").join(self.below))
+    }
+}
+
+impl Places {
+    /// Everything under one folder.
+    #[must_use]
+    pub fn under(home: &Path) -> Self {
+        Self {
+            images: home.join(IMAGES.under_home),
+            kernels: home.join(KERNELS.under_home),
+            cache: home.join(CACHE.under_home),
+            config_file: home.join(CONFIG_FILE.under_home),
+            socket: home.join(SOCKET.under_home),
+        }
+    }
+
+    /// The places by the environment.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Location::path`].
+    pub fn from_environment(
+        root: bool,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            images: data.join("images"),
-            kernels: data.join("kernels"),
-            cache: cache.join("oci"),
-            config_file: config.join("config.toml"),
-            socket: runtime.join("banger.sock"),
+            images: IMAGES.path(root, &variable)?,
+            kernels: KERNELS.path(root, &variable)?,
+            cache: CACHE.path(root, &variable)?,
+            config_file: CONFIG_FILE.path(root, &variable)?,
+            socket: SOCKET.path(root, &variable)?,
         })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use oci_flatten::apply::{ApplyError, RoleProblem};
 use oci_flatten::cache::{Cache, CorruptBlob};
 use oci_flatten::flatten::CancellationToken;
+use oci_flatten::image::Image;
 use oci_flatten::limits::Limits;
 use oci_flatten::lock::Waiter;
 use oci_flatten::platform::Platform;
@@ -81,24 +82,37 @@ pub async fn open(
             Ok(Arc::from(source.map_err(explain_tar)?))
         }
         SourceName::Registry(reference) => {
-            let access = options.registry.as_ref().ok_or_else(|| {
-                let message = format!("{reference} is in a registry, and none is to be asked");
-                Error::new(ErrorKind::Usage, message)
-            })?;
-            let opening = Opening {
-                reference: reference.clone(),
-                access: access.clone(),
-                options: options.clone(),
-                observer: observer.clone(),
-                cancellation: cancellation.clone(),
-            };
+            let opening = Opening::new(reference, options, observer, cancellation)?;
+            let settings = opening.access.settings.clone();
             let runtime = Handle::current();
             // Files of credentials and certificates may never answer, and must not keep anyone from saying so.
             let source = threads::run("open", move || runtime.block_on(opening.open())).await?;
-            let source = source.map_err(|error| explain(error, reference, &access.settings))?;
+            let source = source.map_err(|error| explain(error, reference, &settings))?;
             Ok(Arc::new(source))
         }
     }
+}
+
+/// Reads the documents of the image that `name` stands for, and none of its layers.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub async fn inspect(
+    name: &SourceName,
+    options: &SourceOptions,
+    observer: &Arc<dyn Observer>,
+    cancellation: &CancellationToken,
+) -> Result<Image, Error> {
+    let SourceName::Registry(reference) = name else {
+        let source = open(name, options, observer, cancellation).await?;
+        return Ok(source.image().clone());
+    };
+    let opening = Opening::new(reference, options, observer, cancellation)?;
+    let settings = opening.access.settings.clone();
+    let runtime = Handle::current();
+    let image = threads::run("inspect", move || runtime.block_on(opening.inspect())).await?;
+    image.map_err(|error| explain(error, reference, &settings))
 }
 
 /// An image of a registry that is to be opened.
@@ -111,20 +125,51 @@ struct Opening {
 }
 
 impl Opening {
-    async fn open(self) -> oci_flatten::error::Result<RegistrySource> {
+    fn new(
+        reference: &Reference,
+        options: &SourceOptions,
+        observer: &Arc<dyn Observer>,
+        cancellation: &CancellationToken,
+    ) -> Result<Self, Error> {
+        let access = options.registry.as_ref().ok_or_else(|| {
+            let message = format!("{reference} is in a registry, and none is to be asked");
+            Error::new(ErrorKind::Usage, message)
+        })?;
+        Ok(Self {
+            reference: reference.clone(),
+            access: access.clone(),
+            options: options.clone(),
+            observer: observer.clone(),
+            cancellation: cancellation.clone(),
+        })
+    }
+
+    fn pull_options(&self) -> oci_flatten::error::Result<PullOptions> {
         let waiter = Waiter {
             observer: self.observer.clone(),
             cancellation: self.cancellation.clone(),
         };
-        let options = PullOptions {
-            settings: self.access.settings,
-            cache: Cache::open_as(self.access.cache_dir, waiter)?,
-            platform: self.options.platform,
-            limits: self.options.limits,
-            observer: self.observer,
-        };
+        Ok(PullOptions {
+            settings: self.access.settings.clone(),
+            cache: Cache::open_as(self.access.cache_dir.clone(), waiter)?,
+            platform: self.options.platform.clone(),
+            limits: self.options.limits.clone(),
+            observer: self.observer.clone(),
+        })
+    }
+
+    async fn open(self) -> oci_flatten::error::Result<RegistrySource> {
+        let options = self.pull_options()?;
         tokio::select! {
             source = RegistrySource::open(&self.reference, &options) => source,
+            () = self.cancellation.cancelled() => Err(oci_flatten::error::Error::cancelled()),
+        }
+    }
+
+    async fn inspect(self) -> oci_flatten::error::Result<Image> {
+        let options = self.pull_options()?;
+        tokio::select! {
+            image = RegistrySource::inspect(&self.reference, &options) => image,
             () = self.cancellation.cancelled() => Err(oci_flatten::error::Error::cancelled()),
         }
     }

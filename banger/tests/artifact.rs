@@ -1,6 +1,11 @@
 //! Copies on a filesystem that shares blocks.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "tests may"
+)]
 
 mod storekit;
 #[allow(dead_code, reason = "each test binary uses its own part")]

@@ -816,3 +816,50 @@ fn features_are_switched_on_and_refused_where_they_cannot_be() {
         assert!(stderr.contains(part), "{arguments}: {stderr}");
     }
 }
+
+/// What cannot come to a good end is refused before any work, with what to do.
+#[test]
+fn wrong_outputs_sizes_and_labels_are_refused_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::create_dir(path("there")).unwrap();
+    // Nobody ever writes to it: whoever looks at the source waits for ever.
+    let pipe = path("pipe");
+    run(Command::new("mkfifo").arg(&pipe), 0);
+    let source = format!("tar:{pipe}");
+    let out = path("out");
+    let long = "sixteen bytes and more";
+    for (arguments, code, part) in [
+        (&["-o", "-"][..], 2, "standard output"),
+        (&["-o", &path("no/out")], 3, "mkdir -p "),
+        (&["-o", &path("new/")], 2, "names a directory"),
+        (&["-o", &path("there")], 4, "is a directory"),
+        (&["-o", &path("there/")], 2, "names a directory"),
+        (&["-o", &out, "--size", "100"], 8, "without a unit"),
+        (&["-o", &out, "--size", "0"], 8, "too small"),
+        (&["-o", &out, "--size", "2P"], 2, "limit"),
+        (&["-o", &out, "--size", "1.5G"], 2, "unit"),
+        (&["-o", &out, "--size=-1"], 2, "--size"),
+        (&["-o", &out, "--label", long], 2, "limit 16"),
+        (
+            &[
+                "-o",
+                &out,
+                "--label",
+                "\u{e4}\u{f6}\u{fc}\u{e4}\u{f6}\u{fc}\u{e4}\u{f6}\u{fc}",
+            ],
+            2,
+            "beyond ASCII",
+        ),
+        (&["-o", &out, "--uuid", "x"], 2, "uuid"),
+        (&["-o", &out, "--platform", "x"], 2, "platform"),
+        (&["-o", &out, "--verity"], 2, "--profile"),
+    ] {
+        let mut command = banger();
+        command.args(["flatten", &source]).args(arguments);
+        let (_, stderr) = run(&mut command, code);
+        assert!(stderr.contains(part), "{arguments:?}\n{stderr}");
+        assert!(stderr.contains("\nhint: "), "{arguments:?}\n{stderr}");
+    }
+    assert_eq!(support::names(folder.path()), ["pipe", "there"]);
+}

@@ -218,3 +218,120 @@ fn pruning_removes_what_it_said_it_would() {
     );
     run(&mut registry.banger(&["cache", "show"]), 0);
 }
+
+/// What is shown is what skopeo shows, for every kind of source, and no layer is fetched or kept.
+#[test]
+fn an_image_is_inspected_where_it_is() {
+    if !(tool("docker-registry") && tool("skopeo")) {
+        return;
+    }
+    let registry = Registry::start();
+    // Docker's archives know no zstd.
+    let mut layout = support::Layout::new(&registry.path("layout"));
+    layout.gzip_layer(&support::tar_of(&[("a", b"b")]));
+    let plain = layout.finish();
+    let archive = |kind: &str, name: &str, from: &str| {
+        let source = format!("{kind}:{}", registry.path(name).display());
+        let target = format!("{source}:sample:latest");
+        run(
+            Command::new("skopeo").args(["copy", "-q", from, &target]),
+            0,
+        );
+        source
+    };
+    let sources = [
+        registry.image.clone(),
+        sample(),
+        archive("oci-archive", "oci.tar", &sample()),
+        archive("docker-archive", "docker.tar", &plain),
+    ];
+    for source in &sources {
+        let inspect = ["inspect", source, "--platform", "linux/amd64"];
+        let (shown, _) = run(
+            &mut registry.banger(&[&inspect[..], &["--format=json"]].concat()),
+            0,
+        );
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        let theirs = match source.starts_with("127.") {
+            true => format!("docker://{source}"),
+            false => source.clone(),
+        };
+        let raw = |arguments: &[&str]| -> serde_json::Value {
+            let mut skopeo = Command::new("skopeo");
+            skopeo
+                .args(["inspect", "--tls-verify=false"])
+                .args(arguments);
+            serde_json::from_str(&run(skopeo.arg(&theirs), 0).0).unwrap()
+        };
+        assert_eq!(shown["config"], raw(&["--config", "--raw"]), "{source}");
+        let theirs = raw(&[]);
+        assert_eq!(shown["platform"], "linux/amd64");
+        assert_eq!(
+            shown["layers"].as_array().unwrap().len(),
+            theirs["Layers"].as_array().unwrap().len()
+        );
+        if !source.starts_with("docker-archive") {
+            assert_eq!(shown["manifest"], raw(&["--raw"]), "{source}");
+            assert_eq!(shown["digest"], theirs["Digest"]);
+            assert_eq!(shown["layers"][0]["digest"], theirs["Layers"][0]);
+        }
+        let (text, _) = run(&mut registry.banger(&inspect), 0);
+        for part in ["reference ", "platform ", "\nLAYER "] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+    let tar = registry.path("root.tar");
+    fs::write(&tar, support::tar_of(&[("a", b"b")])).unwrap();
+    let tar = format!("tar:{}", tar.display());
+    let (shown, _) = run(&mut registry.banger(&["inspect", &tar, "--format=json"]), 0);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert!(
+        shown["manifest"].is_null() && shown["digest"].is_null(),
+        "{shown}"
+    );
+    // Nothing of it all is in the cache.
+    let (cache, _) = run(&mut registry.banger(&["cache", "show", "--format=json"]), 0);
+    let cache: serde_json::Value = serde_json::from_str(&cache).unwrap();
+    assert_eq!(cache["blobs"], 0, "{cache}");
+    assert_eq!(cache["images"], serde_json::json!([]));
+    run(
+        &mut registry.banger(&["inspect", &registry.image, "--offline"]),
+        3,
+    );
+}
+
+/// An index offers several platforms, and each can be looked at.
+#[test]
+fn the_platforms_of_an_index_are_listed() {
+    if !tool("skopeo") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let layout = folder.path().join("layout");
+    let one = support::Layout::new(&layout).finish();
+    // The same manifest under two platforms will do.
+    let index = layout.join("index.json");
+    let mut document: serde_json::Value =
+        serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    let mut entry = document["manifests"][0].clone();
+    entry["platform"] = serde_json::json!({"os": "linux", "architecture": "amd64"});
+    let mut other = entry.clone();
+    other["platform"] = serde_json::json!({"os": "linux", "architecture": "arm", "variant": "v6"});
+    let mut proof = entry.clone();
+    proof["platform"] = serde_json::json!({"os": "unknown", "architecture": "unknown"});
+    document["manifests"] = serde_json::json!([entry, other, proof]);
+    fs::write(&index, document.to_string()).unwrap();
+    for platform in ["linux/amd64", "linux/arm/v6"] {
+        let mut inspect = banger();
+        inspect.args(["inspect", &one, "--platform", platform, "--format=json"]);
+        let (shown, _) = run(inspect.env("BANGER_HOME", folder.path()), 0);
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        let offered = shown["platforms"].as_array().unwrap();
+        let offered: Vec<_> = offered
+            .iter()
+            .map(|one| one["platform"].as_str().unwrap())
+            .collect();
+        assert_eq!(offered, ["linux/amd64", "linux/arm/v6"]);
+        assert_eq!(shown["platforms"][0]["digest"], shown["digest"]);
+    }
+}

@@ -21,7 +21,8 @@ impl Backend {
     /// As arguments and configuration have it.
     pub(super) fn of(global: &Global) -> Result<Self, Error> {
         let config = here()?;
-        let asked = global.daemon || global.socket.is_some() || config.use_daemon;
+        let asked =
+            global.daemon || global.socket.is_some() || config.use_daemon && !global.no_daemon;
         let socket = global.socket.as_ref().unwrap_or(&config.places.socket);
         Ok(Self {
             daemon: asked.then(|| socket.clone()),

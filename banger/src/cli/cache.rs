@@ -6,12 +6,13 @@ use banger::operation::{
     CacheContents, CachePrune, CachePruned, CacheShow, CacheVerified, CacheVerify,
 };
 use banger::size::{format_count, format_size, parse_size};
+use banger::text::printable;
 use banger::{Error, ErrorKind};
 use clap::Subcommand;
 
 use super::backend::Backend;
-use super::table::{fields, table};
-use super::{Format, Global, report};
+use super::table::{fields, short_digest, table};
+use super::{Global, report};
 
 /// Show, verify and prune the cache of pulled layers
 ///
@@ -70,17 +71,10 @@ impl Arguments {
 }
 
 fn report_contents(contents: &CacheContents, global: &Global) -> Result<(), Error> {
-    match global.format {
-        _ if global.quiet => {
-            let images = contents.images.iter();
-            let lines: String = images
-                .map(|image| format!("{}\n", image.reference))
-                .collect();
-            report::result(&lines)
-        }
-        Format::Text => report::result(&contents_text(contents)),
-        Format::Json => report::result_json(contents),
-    }
+    let references = contents.images.iter().map(|image| &image.reference);
+    report::reply(global, contents, &[], references, || {
+        contents_text(contents)
+    })
 }
 
 fn contents_text(contents: &CacheContents) -> String {
@@ -102,10 +96,9 @@ fn contents_text(contents: &CacheContents) -> String {
         .images
         .iter()
         .map(|image| {
-            let hex = image.digest.split_once(':').map_or("", |(_, hex)| hex);
             [
                 image.reference.clone(),
-                hex.chars().take(12).collect(),
+                short_digest(&image.digest),
                 format_size(image.size_bytes),
                 image.pulled.clone().unwrap_or_else(|| "-".into()),
             ]
@@ -119,15 +112,8 @@ fn contents_text(contents: &CacheContents) -> String {
 }
 
 fn report_verified(verified: &CacheVerified, global: &Global) -> Result<(), Error> {
-    match global.format {
-        _ if global.quiet => {
-            let corrupt = verified.corrupt.iter();
-            let lines: String = corrupt.map(|blob| format!("{}\n", blob.digest)).collect();
-            report::result(&lines)?;
-        }
-        Format::Text => report::result(&verified_text(verified))?,
-        Format::Json => report::result_json(verified)?,
-    }
+    let digests = verified.corrupt.iter().map(|blob| &blob.digest);
+    report::reply(global, verified, &[], digests, || verified_text(verified))?;
     let (blobs, others) = (verified.corrupt.len(), verified.repaired.len());
     if blobs + others == 0 {
         return Ok(());
@@ -149,46 +135,41 @@ fn verified_text(verified: &CacheVerified) -> String {
         verified.corrupt.len()
     );
     for blob in &verified.corrupt {
-        let found = report::printable(&blob.found);
+        let found = printable(&blob.found);
         text += &format!("removed {}: found {found}\n", blob.digest);
     }
     for repair in &verified.repaired {
-        let path = report::printable(&repair.path);
-        text += &format!("repaired {path}: {}\n", report::printable(&repair.outcome));
+        let path = printable(&repair.path);
+        text += &format!("repaired {path}: {}\n", printable(&repair.outcome));
     }
     for image in &verified.incomplete {
-        let (reference, missing) = (&image.reference, image.missing.len());
+        let (reference, missing) = (printable(&image.reference), image.missing.len());
         text += &format!("incomplete {reference}: {missing} blobs to be fetched\n");
     }
     text
 }
 
 fn report_pruned(pruned: &CachePruned, global: &Global) -> Result<(), Error> {
-    match global.format {
-        _ if global.quiet => {
-            let removed = pruned.removed.iter();
-            let lines: String = removed.map(|file| format!("{}\n", file.digest)).collect();
-            report::result(&lines)
-        }
-        Format::Text => {
-            let verb = match pruned.dry_run {
-                true => "would remove",
-                false => "removed",
-            };
-            let mut text = String::new();
-            for reference in &pruned.images {
-                text += &format!("{verb} {reference}\n");
-            }
-            let (files, kept) = (pruned.removed.len(), format_size(pruned.kept_bytes));
-            let freed = format_size(pruned.freed_bytes);
-            text += &format!("{verb} {files} files, {freed}; {kept} left\n");
-            if pruned.in_use > 0 {
-                text += &format!("{} files are in use and stay\n", pruned.in_use);
-            }
-            report::result(&text)
-        }
-        Format::Json => report::result_json(pruned),
+    let digests = pruned.removed.iter().map(|file| &file.digest);
+    report::reply(global, pruned, &[], digests, || pruned_text(pruned))
+}
+
+fn pruned_text(pruned: &CachePruned) -> String {
+    let verb = match pruned.dry_run {
+        true => "would remove",
+        false => "removed",
+    };
+    let mut text = String::new();
+    for reference in &pruned.images {
+        text += &format!("{verb} {}\n", printable(reference));
     }
+    let (files, kept) = (pruned.removed.len(), format_size(pruned.kept_bytes));
+    let freed = format_size(pruned.freed_bytes);
+    text += &format!("{verb} {files} files, {freed}; {kept} left\n");
+    if pruned.in_use > 0 {
+        text += &format!("{} files are in use and stay\n", pruned.in_use);
+    }
+    text
 }
 
 /// A whole number of seconds, minutes, hours, days or weeks.

@@ -9,13 +9,14 @@ use std::time::Duration;
 use banger::Error;
 use banger::daemon::{Socket, serve};
 use banger::operation::Context;
+use banger::text::printable;
 use oci_flatten::flatten::CancellationToken;
 use oci_flatten::process_limits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::SignalKind;
 
 use super::source::{here, spool_dir};
-use super::{Global, interrupt, report, screen};
+use super::{Global, interrupt, screen};
 
 /// Serve the image, kernel and cache commands over a socket
 ///
@@ -103,7 +104,7 @@ impl Log {
                     0 => {}
                     count => screen::write(&format!("{count} lines of the log are lost\n")),
                 }
-                screen::write(&format!("{}\n", report::printable(&line)));
+                screen::write(&format!("{}\n", printable(&line)));
             }
         });
         Self {

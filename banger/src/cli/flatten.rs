@@ -1,6 +1,5 @@
 //! `banger flatten`: an image to an ext4 file, no store, no kernel.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,8 @@ use serde::Serialize;
 use super::filesystem::FilesystemArguments;
 use super::progress::Display;
 use super::source::SourceArguments;
-use super::{Format, Global, interrupt, report};
+use super::table::fields;
+use super::{Global, interrupt, report};
 
 /// Flatten an image into an ext4 filesystem image
 ///
@@ -57,14 +57,13 @@ impl Arguments {
             Ok(summary)
         })?;
         let elapsed = started.elapsed();
-        for warning in &summary.warnings {
-            report::warning(warning);
-        }
-        match global.format {
-            _ if global.quiet => report::result(&format!("{}\n", summary.uuid)),
-            Format::Text => report::result(&text(&summary, &self.output, elapsed)),
-            Format::Json => report::result_json(&Document::new(&summary, &self.output, elapsed)),
-        }
+        report::document(
+            global,
+            &Document::new(&summary, &self.output, elapsed),
+            &summary.warnings,
+            [summary.uuid],
+            || text(&summary, &self.output, elapsed),
+        )
     }
 }
 
@@ -145,10 +144,5 @@ fn text(summary: &Summary, output: &Path, elapsed: Duration) -> String {
         ),
     ));
     rows.push(("output", output.display().to_string()));
-    let mut text = String::new();
-    for (name, value) in rows {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<11} {}", report::printable(&value));
-    }
-    text
+    fields(&rows)
 }

@@ -17,7 +17,7 @@ use banger::image::Report;
 use banger::operation::ImageMade;
 use clap::Subcommand;
 
-use super::{Format, Global, report};
+use super::{Global, report};
 
 /// Pull, list, rename and remove images, get what boots them, and look into them
 #[derive(Debug, clap::Args)]
@@ -33,9 +33,10 @@ enum Command {
     Promote(promote::Arguments),
     #[command(visible_alias = "ls")]
     List(list::Arguments),
+    #[command(visible_alias = "inspect")]
     Show(show::Arguments),
     Rename(rename::Arguments),
-    #[command(visible_alias = "rm")]
+    #[command(visible_aliases = ["rm", "delete"])]
     Remove(remove::Arguments),
     BootConfig(boot_config::Arguments),
     Files(files::Arguments),
@@ -63,17 +64,12 @@ impl Arguments {
 
 /// Reports an image that a command has made or changed.
 fn report_made(made: &ImageMade, global: &Global) -> Result<(), Error> {
-    for warning in &made.warnings {
-        report::warning(warning);
-    }
-    report_image(&made.image, global)
+    report_image(&made.image, &made.warnings, global)
 }
 
 /// Reports everything there is to know of an image.
-fn report_image(found: &Report, global: &Global) -> Result<(), Error> {
-    match global.format {
-        _ if global.quiet => report::result(&format!("{}\n", found.record.id)),
-        Format::Text => report::result(&show::text(found)),
-        Format::Json => report::result_json(found),
-    }
+fn report_image(found: &Report, warnings: &[String], global: &Global) -> Result<(), Error> {
+    report::reply(global, found, warnings, [found.record.id], || {
+        show::text(found)
+    })
 }

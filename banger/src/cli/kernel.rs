@@ -11,8 +11,9 @@ use banger::store::Name;
 use clap::Subcommand;
 
 use super::backend::{Backend, absolute_option};
+use super::completion;
 use super::table::{fields, table};
-use super::{Format, Global, report};
+use super::{Global, report};
 
 /// Import, list and remove the kernels that images boot with
 #[derive(Debug, clap::Args)]
@@ -38,18 +39,20 @@ enum Command {
     #[command(visible_alias = "ls")]
     List,
     /// Show what is known of a kernel
+    #[command(visible_alias = "inspect")]
     Show {
         /// Name of the kernel
+        #[arg(add = completion::kernels())]
         name: String,
     },
     /// Remove a kernel
     ///
     /// Images that were pulled or promoted have their own copy. A kernel that a registered image uses
     /// stays.
-    #[command(visible_alias = "rm")]
+    #[command(visible_aliases = ["rm", "delete"])]
     Remove {
         /// Names of the kernels
-        #[arg(required = true, value_name = "NAME")]
+        #[arg(required = true, value_name = "NAME", add = completion::kernels())]
         names: Vec<String>,
     },
 }
@@ -72,7 +75,7 @@ struct KernelFiles {
 #[derive(Debug, clap::Args)]
 pub(super) struct KernelArguments {
     /// Kernel of the catalog; excludes --kernel, --initrd and --modules
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = completion::kernels())]
     kernel_ref: Option<String>,
     #[command(flatten)]
     files: KernelFiles,
@@ -105,35 +108,25 @@ impl Arguments {
             Command::Import { name, files } => {
                 let files = files.parameters()?;
                 let entry = backend.call(KernelImport { name, files }, global)?;
-                for warning in &entry.record().warnings {
-                    report::warning(warning);
-                }
-                report_kernel(&entry, global)
+                report_kernel(&entry, &entry.record().warnings, global)
             }
             Command::List => report_list(&backend.call(KernelList {}, global)?, global),
             Command::Show { name } => {
-                report_kernel(&backend.call(KernelShow { name }, global)?, global)
+                report_kernel(&backend.call(KernelShow { name }, global)?, &[], global)
             }
             Command::Remove { names } => {
                 let reply = backend.call(KernelRemove { names }, global)?;
-                match global.format {
-                    Format::Json => report::result_json(&reply),
-                    Format::Text => {
-                        let names = reply.removed.iter();
-                        report::result(&names.map(|name| format!("{name}\n")).collect::<String>())
-                    }
-                }
+                report::reply(global, &reply, &[], &reply.removed, || {
+                    report::lines(&reply.removed)
+                })
             }
         }
     }
 }
 
-fn report_kernel(entry: &KernelEntry, global: &Global) -> Result<(), Error> {
-    match global.format {
-        _ if global.quiet => report::result(&format!("{}\n", entry.record().name)),
-        Format::Text => report::result(&text(entry)),
-        Format::Json => report::result_json(entry),
-    }
+/// Reports a kernel, whose record holds its warnings; `said` are those for standard error.
+fn report_kernel(entry: &KernelEntry, said: &[String], global: &Global) -> Result<(), Error> {
+    report::document(global, entry, said, [&entry.record().name], || text(entry))
 }
 
 fn text(entry: &KernelEntry) -> String {
@@ -153,7 +146,7 @@ fn text(entry: &KernelEntry) -> String {
     rows.push((
         "boots from",
         match disks.is_empty() {
-            true => "unknown: import it with --modules to find out".into(),
+            true => "unknown: `banger kernel import --modules DIR` finds out".into(),
             false => disks.join(", "),
         },
     ));
@@ -195,24 +188,19 @@ pub(super) fn facts_rows(facts: &KernelFacts) -> Vec<(&'static str, String)> {
 }
 
 fn report_list(listing: &KernelListed, global: &Global) -> Result<(), Error> {
-    for unreadable in &listing.unreadable {
-        report::warning(&format!("kernel {}: {}", unreadable.name, unreadable.error));
+    let unreadable = listing.unreadable.iter();
+    let warnings: Vec<String> = unreadable
+        .map(|one| format!("kernel {}: {}", one.name, one.error))
+        .collect();
+    if listing.kernels.is_empty() {
+        report::note(global, "no kernels; `banger kernel import` adds one");
     }
-    match global.format {
-        _ if global.quiet => {
-            let names = listing.kernels.iter();
-            let lines: String = names
-                .map(|entry| format!("{}\n", entry.record().name))
-                .collect();
-            report::result(&lines)
-        }
-        Format::Text => {
-            let rows: Vec<[String; 6]> = listing.kernels.iter().map(row).collect();
-            let header = ["NAME", "RELEASE", "ARCH", "FORMAT", "INITRD", "MODULES"];
-            report::result(&table(header, &rows))
-        }
-        Format::Json => report::result_json(listing),
-    }
+    let names = listing.kernels.iter().map(|entry| &entry.record().name);
+    report::reply(global, listing, &warnings, names, || {
+        let rows: Vec<[String; 6]> = listing.kernels.iter().map(row).collect();
+        let header = ["NAME", "RELEASE", "ARCH", "FORMAT", "INITRD", "MODULES"];
+        table(header, &rows)
+    })
 }
 
 fn row(entry: &KernelEntry) -> [String; 6] {

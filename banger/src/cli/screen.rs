@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use banger::text::{printable_json, printable_lines};
 use indicatif::MultiProgress;
 
 /// The bars on the screen. A process has one standard error.
@@ -22,8 +23,18 @@ pub(super) fn forget() {
     *bars() = None;
 }
 
-/// Writes to standard error, above the bars. There is nowhere to report a failure of that.
+/// Writes lines to standard error, above the bars.
 pub(crate) fn write(text: &str) {
+    emit(&printable_lines(text));
+}
+
+/// Writes one JSON document as a line of standard error, above the bars.
+pub(crate) fn write_json(document: &str) {
+    emit(&format!("{}\n", printable_json(document)));
+}
+
+/// There is nowhere to report a failure of this.
+fn emit(text: &str) {
     let emit = || drop(io::stderr().lock().write_all(text.as_bytes()));
     match &*bars() {
         Some(shown) => shown.suspend(emit),

@@ -2,7 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::report::printable;
+use banger::text::printable;
+
+/// The beginning of a digest's hexadecimal part.
+pub(super) fn short_digest(digest: &str) -> String {
+    let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
+    hex.chars().take(12).collect()
+}
 
 /// `name  value` a line, values aligned.
 pub(super) fn fields(rows: &[(&str, String)]) -> String {
@@ -23,7 +29,7 @@ pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
     let safe: Vec<[String; N]> = std::iter::once(header.map(str::to_owned))
         .chain(
             rows.iter()
-                .map(|row| row.each_ref().map(|cell| printable(cell))),
+                .map(|row| row.each_ref().map(|cell| printable(cell).into_owned())),
         )
         .collect();
     let width = |column: usize| safe.iter().map(|row| row[column].chars().count()).max();

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::codec::{AnyDelimiterCodec, FramedRead};
 
-use super::methods::OP_CANCEL;
+use super::methods::{OpCancel, Question};
 use super::protocol::{OP_ID, PROGRESS, call};
 use crate::error::{Error, ErrorKind};
 use crate::operation::{Operation, Watch};
@@ -92,9 +92,6 @@ impl Client {
         operation: &O,
         watch: &Watch,
     ) -> Result<O::Reply, Error> {
-        let failed = |error: serde_json::Error| {
-            Error::new(ErrorKind::Failure, "speak with the daemon").with_source(error)
-        };
         let mut params = serde_json::to_value(operation).map_err(failed)?;
         params[PROGRESS] = json!(true);
         let id = self.send(O::METHOD, &params).await?;
@@ -105,7 +102,7 @@ impl Client {
                 message = self.receive() => message?,
                 () = watch.cancellation.cancelled(), if !cancelled && op_id.is_some() => {
                     cancelled = true;
-                    self.send(OP_CANCEL, &json!({ OP_ID: op_id })).await?;
+                    self.send(OpCancel::METHOD, &json!({ OP_ID: op_id })).await?;
                     continue;
                 }
             };
@@ -133,6 +130,27 @@ impl Client {
         serde_json::from_value(result).map_err(failed)
     }
 
+    /// Asks the daemon about itself.
+    ///
+    /// # Errors
+    ///
+    /// What the daemon says; [`ErrorKind::DaemonUnreachable`] when the connection breaks.
+    pub async fn ask<Q: Question>(&mut self, question: &Q) -> Result<Q::Reply, Error> {
+        let params = serde_json::to_value(question).map_err(failed)?;
+        let id = self.send(Q::METHOD, &params).await?;
+        loop {
+            let message = self.receive().await?;
+            if message.id != Some(id) && message.id.is_some() {
+                continue;
+            }
+            match (message.result, message.error) {
+                (Some(result), _) => return serde_json::from_value(result).map_err(failed),
+                (None, Some(failure)) => return Err(failure.into()),
+                (None, None) => {}
+            }
+        }
+    }
+
     async fn send(&mut self, method: &str, params: &Value) -> Result<u64, Error> {
         self.calls += 1;
         let line = call(self.calls, method, params);
@@ -153,6 +171,10 @@ impl Client {
             Error::new(ErrorKind::Failure, message).with_source(error)
         })
     }
+}
+
+fn failed(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Failure, "speak with the daemon").with_source(error)
 }
 
 fn unreachable(message: String) -> Error {

@@ -61,29 +61,47 @@ struct System {
     connections: usize,
 }
 
+/// What a daemon is asked about itself; unlike an operation, it means nothing without one.
+pub trait Question: Serialize {
+    /// The name by which it is asked.
+    const METHOD: &'static str;
+    /// What comes back.
+    type Reply: DeserializeOwned;
+}
+
 /// Lists the operations that run now.
-#[derive(Serialize, Deserialize, JsonSchema)]
-struct OpList {}
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct OpList {}
+
+impl Question for OpList {
+    const METHOD: &'static str = "op.list";
+    type Reply = OpListed;
+}
 
 /// The operations that run now.
-#[derive(Serialize, Deserialize, JsonSchema)]
-struct OpListed {
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct OpListed {
     /// The operations, oldest first, without this one.
-    operations: Vec<RunningOperation>,
+    pub operations: Vec<RunningOperation>,
 }
 
 /// Tells an operation to end; what it had half-made is removed before its own call is answered.
-#[derive(Serialize, Deserialize, JsonSchema)]
-pub(super) struct OpCancel {
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct OpCancel {
     /// The operation.
-    pub(super) op_id: String,
+    pub op_id: String,
+}
+
+impl Question for OpCancel {
+    const METHOD: &'static str = "op.cancel";
+    type Reply = OpCancelled;
 }
 
 /// The operation was told.
-#[derive(Serialize, Deserialize, JsonSchema)]
-struct OpCancelled {
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct OpCancelled {
     /// The operation.
-    cancelled: String,
+    pub cancelled: String,
 }
 
 /// Describes every method in the form of <https://spec.open-rpc.org>.
@@ -119,12 +137,14 @@ impl Methods {
         table.operation::<operation::CacheShow>();
         table.operation::<operation::CacheVerify>();
         table.operation::<operation::CachePrune>();
+        table.operation::<operation::ConfigShow>();
+        table.operation::<operation::SourceInspect>();
         table.server("system.info", |_: SystemInfo, shared| Ok(shared.describe()));
-        table.server("op.list", |_: OpList, shared| {
+        table.server(OpList::METHOD, |_: OpList, shared| {
             let operations = shared.operations.list();
             Ok(OpListed { operations })
         });
-        table.server(OP_CANCEL, |request: OpCancel, shared| {
+        table.server(OpCancel::METHOD, |request: OpCancel, shared| {
             shared.operations.cancel(&request.op_id)?;
             Ok(OpCancelled {
                 cancelled: request.op_id,
@@ -196,9 +216,6 @@ impl Methods {
         })
     }
 }
-
-/// The method that ends another; the client knows it too.
-pub(super) const OP_CANCEL: &str = "op.cancel";
 
 impl Method {
     fn describe(&self, name: &str) -> Value {

@@ -27,5 +27,7 @@ mod server;
 mod socket;
 
 pub use client::Client;
+pub use methods::{OpCancel, OpCancelled, OpList, OpListed, Question};
+pub use operations::{RunningOperation, State};
 pub use server::{Log, serve};
 pub use socket::Socket;

@@ -1,6 +1,7 @@
 //! What runs now.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use oci_flatten::flatten::CancellationToken;
@@ -25,27 +26,37 @@ struct Entry {
 
 /// An operation that has begun and not ended.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(super) struct RunningOperation {
+pub struct RunningOperation {
     /// Its id.
-    pub(super) op_id: String,
+    pub op_id: String,
     /// The method that was called.
-    pub(super) method: String,
+    pub method: String,
     /// When it began: RFC 3339 in UTC.
-    pub(super) started: String,
+    pub started: String,
     /// How far it is.
-    pub(super) state: State,
+    pub state: State,
 }
 
 /// How far an operation is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum State {
+pub enum State {
     /// It waits for others to end.
     Waiting,
     /// It runs.
     Running,
     /// It is told to end.
     Cancelled,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Cancelled => "cancelled",
+        })
+    }
 }
 
 /// Takes the operation off the list when it is dropped.
@@ -110,7 +121,7 @@ impl Operations {
                 ErrorKind::NotFound,
                 format!("no operation {op_id:?} is running"),
             )
-            .with_hint("op.list tells what is")),
+            .with_hint("`banger op list` shows what is")),
         }
     }
 }

@@ -1,4 +1,7 @@
-//! What the user decides about the filesystem.
+//! What the user decides about the filesystem, and what of it cannot be.
+
+use std::fs::File;
+use std::io;
 
 use ext4_writer::{Features, FormatOptions, SizeRule};
 use oci_flatten::limits::Limits;
@@ -6,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::size::format_size;
 
 /// What the user decides about the filesystem.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +32,9 @@ pub struct Options {
     /// Bounds on what the image may make of itself.
     pub limits: Limits,
 }
+
+/// The smallest filesystem that is worth a try: what mke2fs asks for, too.
+const SMALLEST: u64 = 64 << 10;
 
 /// What a filesystem is for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -79,10 +86,49 @@ impl Options {
                 Profile::ReadOnly { .. } if self.features.contains(&FsFeature::OrphanFile) => {
                     Some("leave out --fs-feature orphan_file or --profile read-only")
                 }
+                _ if self.label.as_ref().is_some_and(|label| label.len() > 16) => {
+                    Some("give 16 bytes at most; letters beyond ASCII take two and more")
+                }
+                _ if self.uuid.is_some_and(|uuid| uuid.is_nil()) => Some("give another UUID"),
+                _ if self.size.is_some() => Some("ask for a smaller size"),
                 _ => None,
             };
             let error = super::from_ext4(error.into());
             hint.into_iter().fold(error, Error::with_hint)
+        })
+    }
+
+    /// Refuses, besides what [`Options::validate`] refuses, a size that is too small, or too large for the filesystem
+    /// that holds `file`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Options::validate`], and [`ErrorKind::NoSpace`] for the size.
+    pub fn check(&self, file: &File) -> Result<(), Error> {
+        self.validate()?;
+        let Some(size) = self.size else {
+            return Ok(());
+        };
+        if size < SMALLEST {
+            let message =
+                format!("size of {size} bytes is too small for a filesystem (at least {SMALLEST})");
+            return Err(Error::new(ErrorKind::NoSpace, message)
+                .with_hint("a number without a unit is in bytes: 512M is 512 MiB"));
+        }
+        // The file is sparse, so this takes no space.
+        let fits = file.set_len(size).and_then(|()| file.set_len(0));
+        fits.map_err(|error| {
+            let message = format!("a file of {} cannot be made here", format_size(size));
+            match error.kind() {
+                io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput => {
+                    let hint =
+                        "ask for less, or write to a filesystem with larger files, such as XFS";
+                    Error::new(ErrorKind::NoSpace, message)
+                        .with_source(error)
+                        .with_hint(hint)
+                }
+                _ => Error::io(message, error),
+            }
         })
     }
 

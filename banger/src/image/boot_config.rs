@@ -14,6 +14,7 @@ use crate::kernel::{
     Architecture, Compression, Disk, DriverState, KernelFacts, KernelFormat, disk_state,
 };
 use crate::store::{Artifacts, Image};
+use crate::text::{printable_json, shell_words};
 
 /// A VMM's configuration or command line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,21 +29,9 @@ pub enum BootConfig {
 impl fmt::Display for BootConfig {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(document) => write!(formatter, "{document:#}"),
-            Self::Command(words) => {
-                let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
-                formatter.write_str(&quoted.join(" "))
-            }
+            Self::File(document) => formatter.write_str(&printable_json(&format!("{document:#}"))),
+            Self::Command(words) => formatter.write_str(&shell_words(words)),
         }
-    }
-}
-
-/// A word as a POSIX shell reads it back.
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 
@@ -88,7 +77,7 @@ fn collect(image: &Image, machine: Machine) -> Result<Parts, Error> {
     let (Some(kernel), Some(facts)) = (&paths.kernel, &record.kernel) else {
         return Err(
             Error::new(ErrorKind::Failure, format!("image {name} has no kernel"))
-                .with_hint("pull or register it with --kernel-ref or --kernel"),
+                .with_hint("`banger image pull SOURCE --kernel-ref NAME` pulls it with one"),
         );
     };
     let boot = record.boot.as_ref();
@@ -201,8 +190,8 @@ fn choose_disk(parts: &Parts, vmm: Vmm) -> Result<(Disk, Vec<String>), Error> {
         .find(|disk| state(disk) == DriverState::Unknown)
     {
         let warning = format!(
-            "whether the kernel has the drivers for {vmm}'s {disk} disk is unknown; importing it \
-             with --modules would tell"
+            "whether the kernel has the drivers for {vmm}'s {disk} disk is unknown; `banger kernel \
+             import --modules DIR` finds out"
         );
         return Ok((*disk, vec![warning]));
     }
@@ -221,7 +210,7 @@ fn choose_disk(parts: &Parts, vmm: Vmm) -> Result<(Disk, Vec<String>), Error> {
         ),
     )
     .with_hint(
-        "give the image an initrd with the modules (--initrd), or a kernel that has them built in",
+        "`banger image pull --initrd FILE` adds an initrd with the modules; a kernel that has them built in needs none",
     ))
 }
 

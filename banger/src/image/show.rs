@@ -1,12 +1,12 @@
 //! Everything there is to know of an image, looked up now.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::disk_use::rootfs_bytes;
 use super::rootfs::Ext4Tree;
 use crate::error::{Error, ErrorKind};
 use crate::packages::{PACKAGES_FILE, PackageSource, Packages};
@@ -79,16 +79,11 @@ pub fn show(
     Ok(Report {
         record: image.record().clone(),
         directory: image.directory().to_path_buf(),
-        rootfs_disk_bytes: disk_bytes(&image),
+        rootfs_disk_bytes: rootfs_bytes(&image),
         missing: missing(&image, &paths),
         packages_check: check_packages(&image, &paths.rootfs, is_cancelled)?,
         paths,
     })
-}
-
-fn disk_bytes(image: &Image) -> Option<u64> {
-    let metadata = image.open_rootfs().ok()?.metadata().ok()?;
-    Some(metadata.blocks().saturating_mul(512))
 }
 
 fn missing(image: &Image, paths: &Artifacts) -> Vec<Missing> {

@@ -280,6 +280,19 @@ impl Catalog {
     pub fn remove(&self, store: &Store, name: &str) -> Result<(), Error> {
         self.shelf.sweep()?;
         let lock = self.shelf.lock()?;
+        self.check_unused(store, name)?;
+        let retired = lock.retire(name)?;
+        drop(lock);
+        retired.map_or(Ok(()), Staging::discard)
+    }
+
+    /// Checks that a kernel is there, though perhaps with a damaged record, and that no unmanaged image of
+    /// `store` uses it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Catalog::remove`].
+    pub fn check_unused(&self, store: &Store, name: &str) -> Result<(), Error> {
         let directory = match self.find(name) {
             Ok(entry) => entry.directory,
             Err(error) if error.kind() == ErrorKind::Integrity => self.shelf.path().join(name),
@@ -304,9 +317,7 @@ impl Catalog {
             )
             .with_hint("`banger image promote` gives an image its own copy"));
         }
-        let retired = lock.retire(name)?;
-        drop(lock);
-        retired.map_or(Ok(()), Staging::discard)
+        Ok(())
     }
 }
 

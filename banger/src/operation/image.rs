@@ -165,9 +165,20 @@ pub struct ImageList {}
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ImageListed {
     /// The images, oldest first.
-    pub images: Vec<Image>,
+    pub images: Vec<ListedImage>,
     /// Images whose records cannot be read, oldest first.
     pub unreadable: Vec<UnreadableImage>,
+}
+
+/// An image, and what it takes.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ListedImage {
+    /// The image.
+    #[serde(flatten)]
+    pub image: Image,
+    /// Bytes that its files occupy on disk, the root filesystem alone where it is not managed; none when they
+    /// cannot be looked at.
+    pub disk_bytes: Option<u64>,
 }
 
 /// An image whose record cannot be read.
@@ -187,8 +198,12 @@ impl Operation for ImageList {
 
     fn run(self, context: &Context, watch: &Watch) -> Result<ImageListed, Error> {
         let listing = context.store(watch).list()?;
+        let images = listing.images.into_iter().map(|image| ListedImage {
+            disk_bytes: image::disk_bytes(&image),
+            image,
+        });
         Ok(ImageListed {
-            images: listing.images,
+            images: images.collect(),
             unreadable: listing
                 .unreadable
                 .into_iter()

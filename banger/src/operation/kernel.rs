@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Operation, Pace, Watch, all_portable};
 use crate::error::Error;
+use crate::image::{none_removed, some_removed};
 use crate::kernel::{KernelEntry, KernelRequest};
 use crate::store::Name;
 use crate::watch::{Observer as _, Step};
@@ -169,15 +170,22 @@ impl Operation for KernelRemove {
 
     fn run(self, context: &Context, watch: &Watch) -> Result<KernelsRemoved, Error> {
         let (catalog, store) = (context.catalog(watch), context.store(watch));
-        for name in &self.names {
-            catalog.find(name)?;
+        let wanted = self.names.len();
+        let mut names: Vec<String> = Vec::new();
+        for name in self.names {
+            let found = catalog.check_unused(&store, &name);
+            found.map_err(|error| none_removed(error, wanted))?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
         }
         watch.begin(Step::Remove)?;
-        for name in &self.names {
-            catalog.remove(&store, name)?;
+        let mut removed = Vec::new();
+        for name in names {
+            let gone = catalog.remove(&store, &name);
+            gone.map_err(|error| some_removed(error, &removed))?;
+            removed.push(name);
         }
-        Ok(KernelsRemoved {
-            removed: self.names,
-        })
+        Ok(KernelsRemoved { removed })
     }
 }

@@ -12,9 +12,11 @@
 //! ```
 
 mod cache;
+mod config;
 mod files;
 mod filesystem;
 mod image;
+mod inspect;
 mod kernel;
 mod source;
 
@@ -28,12 +30,15 @@ pub use cache::{
     CacheContents, CachePrune, CachePruned, CacheShow, CacheVerified, CacheVerify, CachedImage,
     DamagedBlob, IncompleteImage, RemovedFile,
 };
+pub use config::{ConfigShow, ConfigShown};
 pub use files::{FileContent, FilesCopied, FilesListed, ImageCopyOut, ImageFiles, ImageReadFile};
 pub use filesystem::{FilesystemParameters, Profile};
 pub use image::{
     ImageBootConfig, ImageBootConfigured, ImageList, ImageListed, ImageMade, ImagePromote,
-    ImagePull, ImageRegister, ImageRemove, ImageRename, ImageShow, ImagesRemoved, UnreadableImage,
+    ImagePull, ImageRegister, ImageRemove, ImageRename, ImageShow, ImagesRemoved, ListedImage,
+    UnreadableImage,
 };
+pub use inspect::{InspectedLayer, OfferedPlatform, SourceInspect, SourceInspected};
 pub use kernel::{
     KernelFiles, KernelImport, KernelList, KernelListed, KernelParameters, KernelRemove,
     KernelShow, KernelsRemoved, UnreadableKernel,

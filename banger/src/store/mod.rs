@@ -20,7 +20,7 @@ use oci_flatten::lock::Waiter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use name::{ImageId, NAME_LIMIT, Name};
+pub use name::{ImageId, NAME_LIMIT, Name, short_ids};
 pub use record::{Artifacts, ImageRecord, RECORD_FILE, SCHEMA_VERSION, Sizes, Unreadable};
 pub(crate) use record::{RECORD_LIMIT, now};
 
@@ -157,7 +157,8 @@ impl Store {
         Ok(listing)
     }
 
-    /// The image that `selector` names: its name, its id, or the beginning of its id and of no other.
+    /// The image that `selector` names: its name, its id, or the beginning or the last eight digits of its id and of
+    /// no other.
     ///
     /// # Errors
     ///
@@ -198,23 +199,19 @@ impl Store {
         {
             return Ok(candidates.swap_remove(index));
         }
-        let prefix = selector.to_ascii_lowercase();
-        candidates.retain(|one| !prefix.is_empty() && one.id().to_string().starts_with(&prefix));
+        candidates.retain(|one| one.id().is_meant_by(selector));
         match candidates.len() {
             1 => Ok(candidates.swap_remove(0)),
             0 => Err(Error::new(
                 ErrorKind::NotFound,
-                format!("no image is called {selector}, and no id begins so"),
+                format!("no image has the name {selector} or an ID starting with it"),
             )
             .with_hint("`banger image list` shows what there is")),
             count => {
                 let ids: Vec<String> = candidates.iter().map(|one| one.id().to_string()).collect();
                 Err(Error::new(
                     ErrorKind::Usage,
-                    format!(
-                        "{selector} begins the ids of {count} images: {}",
-                        ids.join(" ")
-                    ),
+                    format!("{selector} stands for {count} images: {}", ids.join(" ")),
                 )
                 .with_hint("give more of the id, or the name"))
             }
@@ -349,7 +346,7 @@ impl Store {
                 ErrorKind::Exists,
                 format!("image {name} is being made by another run"),
             )
-            .with_hint("wait for it to end, or choose another name with --name"));
+            .with_hint("wait for it to end, or choose another name"));
         }
         Ok(())
     }
@@ -378,6 +375,6 @@ impl Selected {
 
 fn name_taken(name: &Name) -> Error {
     Error::new(ErrorKind::Exists, format!("image {name} exists already")).with_hint(format!(
-        "choose another name with --name, or remove it with `banger image remove {name}`"
+        "choose another name, or remove it with `banger image remove {name}`"
     ))
 }

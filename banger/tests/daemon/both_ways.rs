@@ -127,17 +127,15 @@ fn normal(text: &str, folder: &Path) -> String {
     normal
 }
 
-/// An id of version 7, or the beginning of one that tables show.
+/// An id of version 7, or the short form that tables show.
 fn identifier(text: &str) -> Option<(&'static str, usize)> {
     let full = text.get(..36)?;
     if uuid::Uuid::try_parse(full).is_ok_and(|id| id.get_version_num() == 7) {
         return Some(("ID", 36));
     }
-    let short = text.get(..13)?;
-    let hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let (first, second) = (short.get(..8)?, short.get(9..)?);
-    let ends = text[13..].starts_with(' ');
-    (hex(first) && short.as_bytes()[8] == b'-' && hex(second) && ends).then_some(("ID", 13))
+    let short = text.get(..8)?;
+    let ends = text[8..].starts_with(' ');
+    (ends && short.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(("ID", 8))
 }
 
 fn time(text: &str) -> Option<(&'static str, usize)> {
@@ -351,6 +349,14 @@ fn caches(pair: &Pair) {
     pair.run("cache prune --dry-run --unused-for 0s", 0);
     pair.run("cache prune --keep-size 0 --format json", 0);
     pair.run("cache show -q", 0);
+    pair.run("inspect oci:layout:latest --platform linux/amd64", 0);
+    pair.run(
+        "inspect oci:layout:latest --platform linux/amd64 --format json",
+        0,
+    );
+    pair.run("inspect oci:nowhere", 3);
+    pair.run("config show", 0);
+    pair.run("config show --format json", 0);
 }
 
 /// Standard input is the command's own, so the command works in its own process; the store is the same.

@@ -86,7 +86,8 @@ pub(crate) fn run(command: &mut Command, code: i32) -> (String, String) {
     (stdout, stderr)
 }
 
-fn texts(output: &Output) -> (String, String) {
+/// Both streams of a command.
+pub(crate) fn texts(output: &Output) -> (String, String) {
     (
         String::from_utf8_lossy(&output.stdout).into_owned(),
         String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -1,14 +1,14 @@
 //! `banger image boot-config`.
 
 use banger::Error;
-use banger::image::{self, BootConfig};
+use banger::image;
 use banger::operation::ImageBootConfig;
 use banger::size::{format_size, parse_size};
 use clap::ValueEnum;
-use serde_json::json;
 
 use crate::cli::backend::Backend;
-use crate::cli::{Format, Global, report};
+use crate::cli::completion;
+use crate::cli::{Global, report};
 
 /// Print what boots an image: a configuration or a command line
 ///
@@ -17,6 +17,7 @@ use crate::cli::{Format, Global, report};
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// Image: its name, or the beginning of its id
+    #[arg(add = completion::images())]
     image: String,
     /// Virtual machine monitor
     #[arg(long, value_enum)]
@@ -72,16 +73,10 @@ impl Arguments {
             cpus: self.cpus,
         };
         let reply = Backend::of(global)?.call(request, global)?;
-        for warning in &reply.warnings {
-            report::warning(warning);
-        }
-        match (global.format, &reply.config) {
-            (Format::Text, config) | (_, config @ BootConfig::File(_)) => {
-                report::result(&format!("{config}\n"))
-            }
-            (Format::Json, BootConfig::Command(words)) => {
-                report::result_json(&json!({ "command": words }))
-            }
-        }
+        let text = format!("{}\n", reply.config);
+        // There is nothing shorter to say of it.
+        report::document(global, &reply, &reply.warnings, text.lines(), || {
+            text.clone()
+        })
     }
 }

@@ -6,6 +6,7 @@ use banger::operation::ImagePromote;
 use super::report_made;
 use crate::cli::Global;
 use crate::cli::backend::Backend;
+use crate::cli::completion;
 
 /// Copy the files of a registered image into the store
 ///
@@ -14,6 +15,7 @@ use crate::cli::backend::Backend;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Image: its name, or the beginning of its id
+    #[arg(add = completion::images())]
     image: String,
 }
 

@@ -4,7 +4,8 @@ use banger::Error;
 use banger::operation::ImageRemove;
 
 use crate::cli::backend::Backend;
-use crate::cli::{Format, Global, report};
+use crate::cli::completion;
+use crate::cli::{Global, report};
 
 /// Remove images
 ///
@@ -12,7 +13,7 @@ use crate::cli::{Format, Global, report};
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Images: their names, or the beginnings of their ids
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required = true, value_name = "IMAGE", add = completion::images())]
     images: Vec<String>,
 }
 
@@ -22,12 +23,8 @@ impl Arguments {
             images: self.images,
         };
         let reply = Backend::of(global)?.call(remove, global)?;
-        match global.format {
-            Format::Json => report::result_json(&reply),
-            Format::Text => {
-                let ids = reply.removed.iter();
-                report::result(&ids.map(|id| format!("{id}\n")).collect::<String>())
-            }
-        }
+        report::reply(global, &reply, &[], &reply.removed, || {
+            report::lines(&reply.removed)
+        })
     }
 }

@@ -3,15 +3,17 @@
 use banger::Error;
 use banger::operation::ImageRename;
 use banger::store::Name;
+use banger::text::printable;
 
-use super::report_made;
-use crate::cli::Global;
 use crate::cli::backend::Backend;
+use crate::cli::completion;
+use crate::cli::{Global, report};
 
 /// Give an image another name
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Image: its name, or the beginning of its id
+    #[arg(add = completion::images())]
     image: String,
     /// Its new name
     #[arg(value_parser = Name::parse)]
@@ -24,6 +26,9 @@ impl Arguments {
             image: self.image,
             name: self.name,
         };
-        report_made(&Backend::of(global)?.call(rename, global)?, global)
+        let text = format!("renamed {} to {}\n", printable(&rename.image), rename.name);
+        let made = Backend::of(global)?.call(rename, global)?;
+        let id = made.image.record.id;
+        report::reply(global, &made.image, &made.warnings, [id], || text)
     }
 }

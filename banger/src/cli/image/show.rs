@@ -5,12 +5,13 @@ use banger::image::{PackagesCheck, Report};
 use banger::operation::ImageShow;
 use banger::size::{format_count, format_size};
 use banger::store::ImageRecord;
+use banger::text::{shell_word, shell_words};
 
 use super::report_image;
 use crate::cli::Global;
 use crate::cli::backend::Backend;
+use crate::cli::completion;
 use crate::cli::kernel::facts_rows;
-use crate::cli::report;
 use crate::cli::table::fields;
 
 /// Show what is known of an image
@@ -20,24 +21,31 @@ use crate::cli::table::fields;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Image: its name, or the beginning of its id
+    #[arg(add = completion::images())]
     image: String,
 }
 
 impl Arguments {
     pub(super) fn run(self, global: &Global) -> Result<(), Error> {
         let found = Backend::of(global)?.call(ImageShow { image: self.image }, global)?;
-        for missing in &found.missing {
-            report::warning(&format!(
-                "{} is missing: {}",
-                missing.artifact,
-                missing.path.display()
-            ));
-        }
-        if let PackagesCheck::Differs { .. } = found.packages_check {
-            report::warning("the packages are no longer those on record");
-        }
-        report_image(&found, global)
+        report_image(&found, &warnings(&found), global)
     }
+}
+
+/// What is no longer as it was.
+fn warnings(found: &Report) -> Vec<String> {
+    let missing = found.missing.iter().map(|missing| {
+        format!(
+            "{} is missing: {}",
+            missing.artifact,
+            missing.path.display()
+        )
+    });
+    let mut warnings: Vec<String> = missing.collect();
+    if let PackagesCheck::Differs { .. } = found.packages_check {
+        warnings.push("the packages are no longer those on record".into());
+    }
+    warnings
 }
 
 /// The report for people.
@@ -110,10 +118,15 @@ fn boot_rows(record: &ImageRecord) -> Vec<(&'static str, String)> {
     let runtime = &boot.runtime;
     for (name, words) in [("entrypoint", &runtime.entrypoint), ("cmd", &runtime.cmd)] {
         if !words.is_empty() {
-            rows.push((name, words.join(" ")));
+            rows.push((name, shell_words(words)));
         }
     }
-    rows.extend(runtime.env.iter().map(|variable| ("env", variable.clone())));
+    rows.extend(
+        runtime
+            .env
+            .iter()
+            .map(|variable| ("env", shell_word(variable))),
+    );
     rows.extend(runtime.user.iter().map(|user| ("user", user.clone())));
     rows.extend(
         runtime

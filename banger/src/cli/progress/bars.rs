@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use banger::progress::{LayerBlob, ProgressEvent};
 use banger::size::format_count;
+use banger::text::printable;
 use banger::watch::Step;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::lines::waiting;
-use crate::cli::report::printable;
 use crate::cli::screen;
+use crate::cli::table::short_digest;
 
 /// Layers that get a bar of their own; of images with more, the rest is in the total line.
 const MAX_BARS: usize = 20;
@@ -102,9 +103,12 @@ impl Bars {
                 self.arriving.remove(&digest);
                 self.say(&digest, "downloaded");
             }
-            ProgressEvent::Retrying { reason, .. } => self.total.set_message(printable(&reason)),
+            ProgressEvent::Retrying { reason, .. } => {
+                self.total.set_message(printable(&reason).into_owned());
+            }
             ProgressEvent::Waiting { what } => {
-                self.total.set_message(printable(&waiting(&what)));
+                self.total
+                    .set_message(printable(&waiting(&what)).into_owned());
             }
             ProgressEvent::StepStarted { step } => {
                 if let Some(text) = described(step) {
@@ -147,7 +151,7 @@ impl Bars {
     }
 
     fn resolve(&mut self, reference: &str, layers: Vec<LayerBlob>) {
-        self.total.set_message(printable(reference));
+        self.total.set_message(printable(reference).into_owned());
         let most = MAX_BARS.min(rows().saturating_sub(FREE_ROWS));
         for (index, LayerBlob { digest, size }) in layers.into_iter().enumerate().take(most) {
             let bar = ProgressBar::new(size.unwrap_or(0));
@@ -155,8 +159,8 @@ impl Bars {
             bar.set_style(style(
                 "{prefix:.dim} [{wide_bar}] {binary_bytes:>10}/{binary_total_bytes:<10} {msg:11}",
             ));
-            let name = digest.as_deref().map_or("tar", short);
-            bar.set_prefix(format!("{name:<12}"));
+            let name = digest.as_deref().map_or_else(|| "tar".into(), short_digest);
+            bar.set_prefix(format!("{:<12}", printable(&name)));
             bar.set_message("waiting");
             if let Some(digest) = digest {
                 self.layers_of.entry(digest).or_default().push(index);
@@ -215,12 +219,6 @@ fn rows() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     let rows = size.map_or(0, |size| size.ws_row);
     usize::from(if rows == 0 { USUAL_ROWS } else { rows })
-}
-
-/// The beginning of a digest's hexadecimal part.
-fn short(digest: &str) -> &str {
-    let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
-    hex.get(..12).unwrap_or(hex)
 }
 
 fn style(template: &str) -> ProgressStyle {

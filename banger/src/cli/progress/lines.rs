@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use banger::progress::ProgressEvent;
 use banger::size::{format_count, format_size};
+use banger::text::printable;
 
-use crate::cli::report::printable;
 use crate::cli::screen;
 
 /// One line for each step that is worth one.
@@ -92,7 +92,7 @@ impl Json {
             self.last.insert(subject, now);
         }
         if let Ok(line) = serde_json::to_string(event) {
-            screen::write(&format!("{line}\n"));
+            screen::write_json(&line);
         }
     }
 }

@@ -1,17 +1,25 @@
 //! Environment and configuration file, read once, as what the libraries are told.
 
+mod file;
+mod page;
+pub mod reference;
+mod settings;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use oci_flatten::credentials::CredentialPlaces;
-use oci_flatten::registry::{Proxies, RegistryRules, RegistrySettings, Trust};
+use oci_flatten::registry::{Proxies, RegistrySettings, Trust};
 use oci_flatten::small_file;
 
-use serde::Deserialize;
+pub use page::Page;
+pub use settings::{Origin, Setting};
 
 use crate::error::{Error, ErrorKind};
 use crate::places::Places;
+use file::File;
+use settings::Settings;
 
 /// What holds for every command of one user on one machine.
 #[derive(Clone, Debug)]
@@ -22,13 +30,13 @@ pub struct Config {
     pub registry: RegistrySettings,
     /// Whether commands are handed to the daemon.
     pub use_daemon: bool,
+    /// All of it for people, with where it comes from.
+    pub settings: Vec<Setting>,
 }
 
 impl Config {
     /// Reads what `variable` gives of the environment, and the configuration file where there is one.
-    ///
-    /// The file holds `[[registry]]` tables as in containers-registries.conf(5), and a `[daemon]` table
-    /// with `use` (whether commands are handed to the daemon) and `socket` (an absolute path).
+    /// [`reference`] lists all that can be set.
     ///
     /// # Errors
     ///
@@ -38,31 +46,39 @@ impl Config {
         let mut places = Places::from_environment(user_id == 0, &variable)?;
         let named = set(&variable, "BANGER_HOME").is_some();
         let text = read(&places.config_file, named)?;
-        let invalid = |error: Box<dyn std::error::Error + Send + Sync>| {
-            let file = places.config_file.display();
-            Error::new(
-                ErrorKind::Usage,
-                format!("configuration {file} is not valid"),
-            )
-            .with_source(error)
+        let file = File::parse(&text).map_err(|error| {
+            let path = places.config_file.display();
+            let message = format!("configuration {path} is not valid");
+            let hint = error.hint().map(str::to_owned);
+            let above = Error::new(ErrorKind::Usage, message).with_source(error);
+            match hint {
+                Some(hint) => above.with_hint(hint),
+                None => above,
+            }
+        })?;
+        let settings = Settings {
+            user_id,
+            variable: &variable,
+            file: &file,
+            config_file: &places.config_file,
         };
-        let rules = RegistryRules::parse(&text).map_err(|error| invalid(error.into()))?;
-        let daemon = DaemonTable::parse(&text).map_err(|error| invalid(error.into()))?;
-        if let Some(socket) = daemon.socket {
+        let settings = settings.all()?;
+        if let Some(socket) = file.daemon.socket {
             places.socket = socket;
         }
         let registry = RegistrySettings {
             credentials: credential_places(user_id, &variable),
             trust: trust(&variable),
             proxies: proxies(&variable),
-            rules,
+            rules: file.rules,
             user_agent: concat!("banger/", env!("CARGO_PKG_VERSION")).to_owned(),
             ..RegistrySettings::default()
         };
         Ok(Self {
             places,
             registry,
-            use_daemon: daemon.r#use,
+            use_daemon: file.daemon.r#use.unwrap_or_default(),
+            settings,
         })
     }
 }
@@ -83,32 +99,6 @@ fn read(file: &Path, named: bool) -> Result<String, Error> {
             Ok(String::new())
         }
         Err(error) => Err(failed(error)),
-    }
-}
-
-/// The `[daemon]` table.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct DaemonTable {
-    r#use: bool,
-    socket: Option<PathBuf>,
-}
-
-impl DaemonTable {
-    fn parse(text: &str) -> Result<Self, String> {
-        #[derive(Default, Deserialize)]
-        #[serde(default)]
-        struct File {
-            daemon: DaemonTable,
-        }
-        let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
-        match &file.daemon.socket {
-            Some(socket) if !socket.is_absolute() => Err(format!(
-                "socket of the daemon is not an absolute path: {}",
-                socket.display()
-            )),
-            _ => Ok(file.daemon),
-        }
     }
 }
 
@@ -133,35 +123,43 @@ fn credential_places(
 }
 
 fn trust(variable: &impl Fn(&str) -> Option<OsString>) -> Trust {
-    let mut trust = Trust::default();
-    if let Some(bundle) = set(variable, "SSL_CERT_FILE") {
-        trust.bundles.insert(0, bundle.into());
+    Trust {
+        bundles: bundles(variable),
+        certs_dirs: certs_dirs(variable),
+        ..Trust::default()
     }
+}
+
+/// Bundles of authorities; the first that exists is read.
+fn bundles(variable: &impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let named = set(variable, "SSL_CERT_FILE").map(PathBuf::from);
+    named.into_iter().chain(Trust::default().bundles).collect()
+}
+
+/// Folders of further authorities, by registry.
+fn certs_dirs(variable: &impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let config_home = set(variable, "XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .or_else(|| set(variable, "HOME").map(|home| Path::new(&home).join(".config")));
-    trust
-        .certs_dirs
-        .extend(config_home.map(|home| home.join("containers/certs.d")));
-    trust
-        .certs_dirs
-        .extend(["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from));
-    trust
+    let of_user = config_home.map(|home| home.join("containers/certs.d"));
+    let of_system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    of_user.into_iter().chain(of_system).collect()
+}
+
+fn proxies(variable: &impl Fn(&str) -> Option<OsString>) -> Proxies {
+    Proxies {
+        http: proxy(variable, "http_proxy"),
+        https: proxy(variable, "https_proxy"),
+        all: proxy(variable, "all_proxy"),
+        no_proxy: proxy(variable, "no_proxy"),
+    }
 }
 
 /// Lower-case names come first, as with curl.
-fn proxies(variable: &impl Fn(&str) -> Option<OsString>) -> Proxies {
-    let text = |name: &str| {
-        set(variable, name)
-            .or_else(|| set(variable, &name.to_ascii_uppercase()))
-            .and_then(|value| value.into_string().ok())
-    };
-    Proxies {
-        http: text("http_proxy"),
-        https: text("https_proxy"),
-        all: text("all_proxy"),
-        no_proxy: text("no_proxy"),
-    }
+fn proxy(variable: &impl Fn(&str) -> Option<OsString>, name: &str) -> Option<String> {
+    set(variable, name)
+        .or_else(|| set(variable, &name.to_ascii_uppercase()))
+        .and_then(|value| value.into_string().ok())
 }
 
 /// A variable that is set and not empty.
@@ -209,7 +207,7 @@ mod tests {
         let home_text = home.path().to_str().unwrap();
         assert_eq!(
             load(&[("BANGER_HOME", home_text)]).unwrap().registry.rules,
-            RegistryRules::default()
+            oci_flatten::registry::RegistryRules::default()
         );
         let file = home.path().join("config.toml");
         fs::write(
