@@ -54,3 +54,7 @@ pub use limits::{LimitExceeded, Limits};
 pub use pax::{PaxRecords, XattrRecords};
 pub use reader::{EndMarker, Event, TarReader};
 pub use time::Timestamp;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
