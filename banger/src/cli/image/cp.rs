@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use banger::Error;
 use banger::operation::ImageCopyOut;
 use banger::size::format_size;
+use banger::text::printable;
 
 use crate::cli::backend::{Backend, absolute};
-use crate::cli::report::printable;
-use crate::cli::{Format, Global, report};
+use crate::cli::{Global, report};
 
 /// Copy a file or directory out of an image's root filesystem
 ///
@@ -47,20 +47,16 @@ impl Arguments {
             target_path: absolute(&self.target)?,
         };
         let copied = Backend::of(global)?.call(request, global)?;
-        for warning in &copied.warnings {
-            report::warning(warning);
-        }
-        let target = printable(&copied.target.display().to_string());
-        match global.format {
-            _ if global.quiet => report::result(&format!("{target}\n")),
-            Format::Text => report::result(&format!(
-                "{target}: {} files, {} directories, {} links, {}\n",
+        let target = copied.target.display().to_string();
+        report::document(global, &copied, &copied.warnings, [&target], || {
+            format!(
+                "{}: {} files, {} directories, {} links, {}\n",
+                printable(&target),
                 copied.files,
                 copied.directories,
                 copied.links,
                 format_size(copied.bytes)
-            )),
-            Format::Json => report::result_json(&copied),
-        }
+            )
+        })
     }
 }

@@ -3,11 +3,11 @@
 use banger::Error;
 use banger::image::{FileEntry, FileEntryKind};
 use banger::operation::ImageFiles;
+use banger::text::printable;
 
 use crate::cli::backend::Backend;
-use crate::cli::report::printable;
 use crate::cli::table::table;
-use crate::cli::{Format, Global, report};
+use crate::cli::{Global, report};
 
 /// List the files in an image's root filesystem
 ///
@@ -32,14 +32,8 @@ impl Arguments {
             recursive: self.recursive,
         };
         let listed = Backend::of(global)?.call(request, global)?;
-        match global.format {
-            _ if global.quiet => {
-                let paths = listed.files.iter().map(|file| printable(&file.path) + "\n");
-                report::result(&paths.collect::<String>())
-            }
-            Format::Text => report::result(&text(&listed.files)),
-            Format::Json => report::result_json(&listed),
-        }
+        let paths = listed.files.iter().map(|file| &file.path);
+        report::reply(global, &listed, &[], paths, || text(&listed.files))
     }
 }
 
@@ -56,7 +50,7 @@ fn row(file: &FileEntry) -> [String; 5] {
         file.uid.to_string(),
         file.gid.to_string(),
         file.size.to_string(),
-        printable(&format!("{}{target}", file.path)),
+        printable(&format!("{}{target}", file.path)).into_owned(),
     ]
 }
 
