@@ -1,10 +1,6 @@
 //! `banger flatten` as its users meet it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test may fail and say so"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod support;
