@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod error;
 pub mod flatten;
 pub mod image;
+pub mod initrd;
 pub mod kernel;
 pub mod operation;
 pub mod output;

@@ -194,11 +194,8 @@ fn an_image_gets_its_kernel_from_the_catalog_or_by_its_files() {
     user.run(&pull, 0);
     let shown = user.json(&["image", "show", "sample"]);
     assert_eq!(shown["kernel"]["release"], RELEASE);
-    assert!(
-        Path::new(shown["paths"]["modules"].as_str().unwrap())
-            .join("kernel")
-            .is_dir()
-    );
+    assert!(Path::new(shown["paths"]["initrd"].as_str().unwrap()).is_file());
+    assert_eq!(shown["paths"]["modules"], Value::Null);
     let both = [&pull[..], &["--name", "b", "--kernel", &kernel]].concat();
     let (_, stderr) = user.run(&both, 2);
     assert!(stderr.contains("excludes --kernel"), "{stderr}");

@@ -16,6 +16,7 @@ use std::time::Duration;
 use banger::image::{
     FlattenRequest, Flattened, Flattener, PullRequest, RegisterRequest, promote, pull, register,
 };
+use banger::initrd::InitMode;
 use banger::kernel::{Catalog, KernelRequest};
 use banger::places::Places;
 use banger::store::{Name, Store};
@@ -203,6 +204,7 @@ fn register_named(home: &Path, name: &str) -> Result<(), Error> {
         rootfs: home.join("vmlinux"),
         work_seed: None,
         kernel: KernelRequest::default(),
+        init: InitMode::Auto,
     };
     register(&store(home), &catalog(home), &request, &|| false).map(drop)
 }

@@ -14,8 +14,8 @@ use std::thread;
 use std::time::Duration;
 
 use banger::image::{
-    FlattenRequest, Flattened, Flattener, Machine, PullRequest, RegisterRequest, Vmm, boot_config,
-    promote, pull, register, remove, show,
+    BootRequest, FlattenRequest, Flattened, Flattener, Machine, PullRequest, RegisterRequest, Vmm,
+    boot_config, promote, pull, register, remove, show,
 };
 use banger::kernel::{Catalog, KernelRequest};
 use banger::places::Places;
@@ -164,6 +164,7 @@ fn filled(folder: &Path) -> (Places, String, String) {
         rootfs: folder.join("disk"),
         work_seed: None,
         kernel: KernelRequest::default(),
+        init: banger::initrd::InitMode::Auto,
     };
     register(&store, &catalog, &request, &|| false).unwrap();
     let id = |name: &str| store.find(name).unwrap().record().id.to_string();
@@ -179,7 +180,7 @@ fn use_store(places: &Places, id: &str, unmanaged: &str) {
     let _ = show(&store, id, &|| false);
     let _ = show(&store, "unmanaged", &|| false);
     if let Ok(image) = store.find(id) {
-        let _ = boot_config(&image, Vmm::Qemu, Machine::default());
+        let _ = boot_config(&image, &BootRequest::new(Vmm::Qemu, Machine::default()));
     }
     let _ = pull_with_catalog(&store, &catalog, "again");
     let _ = store.rename("again", &Name::parse("third").unwrap());

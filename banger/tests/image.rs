@@ -9,11 +9,13 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use banger::boot::FirstProcess;
 use banger::image::{
-    BootConfig, FlattenRequest, Flattened, Flattener, Machine, Made, PackagesCheck,
+    BootConfig, BootRequest, FlattenRequest, Flattened, Flattener, Machine, Made, PackagesCheck,
     PackagesRequest, PullRequest, RegisterRequest, Vmm, boot_config, promote, pull, register,
     remove, show,
 };
+use banger::initrd::InitMode;
 use banger::kernel::KernelRequest;
 use banger::store::{Name, RECORD_FILE};
 use banger::watch::{Observer, Step};
@@ -170,11 +172,6 @@ fn a_pull_goes_through_its_steps_and_publishes_everything() {
             "initrd.img",
             "kernel",
             "manifest.json",
-            "modules",
-            "modules/kernel",
-            "modules/kernel/drivers",
-            "modules/kernel/drivers/fuse.ko",
-            "modules/modules.builtin",
             "rootfs.ext4",
         ]
     );
@@ -307,6 +304,7 @@ fn boot_facts_and_packages_are_read_from_the_filesystem() {
     let home = Home::new();
     let rootfs = home.folder.path().join("rootfs");
     let root = debian_tree(home.folder.path());
+    fs::copy(root.join("usr/bin/sh"), root.join("usr/bin/app")).unwrap();
     mke2fs(&root, &rootfs);
     let flattener = Prepared {
         rootfs: Some(rootfs),
@@ -325,6 +323,11 @@ fn boot_facts_and_packages_are_read_from_the_filesystem() {
     let record = made.image.record();
     let boot = record.boot.as_ref().unwrap();
     assert!(boot.bootable && boot.systemd, "{boot:?}");
+    let start = boot.start.as_ref().unwrap();
+    assert_eq!(start.argv, ["/bin/app"]);
+    assert_eq!(start.first_process, FirstProcess::BangerInit);
+    let holds = record.initrd.as_ref().unwrap();
+    assert_eq!((holds.own_bytes, holds.modules.len()), (None, 0));
     assert_eq!(boot.init.as_deref(), Some("/sbin/init"));
     assert_eq!(
         boot.init_target.as_deref(),
@@ -464,6 +467,7 @@ fn register_request(home: &Home, name: &str) -> RegisterRequest {
         rootfs: home.file("their-rootfs", b"no filesystem"),
         work_seed: Some(home.file("seed", b"seed")),
         kernel: kernel_paths(home),
+        init: InitMode::Auto,
     }
 }
 
@@ -489,7 +493,7 @@ fn registering_records_paths_and_promoting_makes_them_ours() {
     assert!(ours.rootfs.starts_with(promoted.directory()));
     assert_eq!(fs::read(ours.work_seed.unwrap()).unwrap(), b"seed");
     assert_eq!(fs::read(ours.kernel.unwrap()).unwrap(), good_kernel());
-    assert!(ours.modules.unwrap().join("modules.builtin").exists());
+    assert_eq!(ours.modules, None);
     assert!(request.rootfs.exists());
     let entries = tree(&home.places.images);
     assert!(
@@ -533,7 +537,7 @@ fn an_unmanaged_image_without_options_has_none_of_them_on_record() {
         serde_json::from_slice(&fs::read(image.directory().join(RECORD_FILE)).unwrap()).unwrap();
     let artifacts = record["artifacts"].as_object().unwrap();
     assert_eq!(artifacts.keys().collect::<Vec<_>>(), ["rootfs"]);
-    assert_eq!(record["schema"], 1);
+    assert_eq!(record["schema"], 2);
     let promoted = promote(&home.store, "bare", &()).unwrap().image;
     assert_eq!(tree(promoted.directory()), ["image.json", "rootfs.ext4"]);
 }
@@ -551,6 +555,7 @@ fn registering_tells_everything_that_is_wrong() {
             kernel: Some(missing),
             ..KernelRequest::default()
         },
+        init: InitMode::Auto,
     };
     let error = register(&home.store, &home.catalog, &request, &|| false).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
@@ -715,6 +720,10 @@ fn a_kernel_that_an_unmanaged_image_uses_stays() {
     home.catalog.remove(&home.store, "cloud").unwrap();
 }
 
+fn plain(vmm: Vmm) -> BootRequest {
+    BootRequest::new(vmm, Machine::default())
+}
+
 /// An image that boots, with the kernel given.
 fn bootable(home: &Home, kernel: &[u8], initrd: bool) -> Option<banger::store::Image> {
     if !has_tool("mke2fs") {
@@ -750,7 +759,8 @@ fn each_vmm_gets_what_boots_the_image() {
         cpus: 3,
     };
     let folder = home.folder.path().display().to_string();
-    let (config, warnings) = boot_config(&image, Vmm::Firecracker, machine).unwrap();
+    let (config, warnings) =
+        boot_config(&image, &BootRequest::new(Vmm::Firecracker, machine)).unwrap();
     assert!(warnings.is_empty());
     let BootConfig::File(document) = config else {
         panic!("a file")
@@ -759,20 +769,21 @@ fn each_vmm_gets_what_boots_the_image() {
         document["boot-source"]["kernel_image_path"],
         format!("{folder}/k")
     );
+    let initrd = image.directory().join("initrd.img");
     assert_eq!(
         document["boot-source"]["initrd_path"],
-        format!("{folder}/i")
+        initrd.display().to_string()
     );
-    let line = document["boot-source"]["boot_args"].as_str().unwrap();
-    assert!(
-        line.contains("console=ttyS0") && line.ends_with("init=/sbin/init"),
-        "{line}"
+    assert!(fs::read(initrd).unwrap().starts_with(b"070701\0\0\x1f\x8b"));
+    assert_eq!(
+        document["boot-source"]["boot_args"],
+        "console=ttyS0 panic=1 banger.exit=reboot reboot=k"
     );
     assert_eq!(document["machine-config"]["mem_size_mib"], 1024);
     assert_eq!(document["machine-config"]["vcpu_count"], 3);
-    assert_eq!(document["drives"][0]["is_root_device"], true);
+    assert_eq!(document["drives"][0]["is_root_device"], false);
 
-    let (config, _) = boot_config(&image, Vmm::Qemu, machine).unwrap();
+    let (config, _) = boot_config(&image, &BootRequest::new(Vmm::Qemu, machine)).unwrap();
     let text = config.to_string();
     assert!(text.starts_with("qemu-system-x86_64 "), "{text}");
     assert!(
@@ -780,11 +791,11 @@ fn each_vmm_gets_what_boots_the_image() {
         "{text}"
     );
     assert!(text.contains("virtio-blk-pci,drive=rootfs"), "{text}");
-    assert!(text.contains("'console=ttyS0 root=/dev/vda "), "{text}");
-    let error = boot_config(&image, Vmm::CloudHypervisor, machine).unwrap_err();
+    assert!(text.ends_with("-append 'console=ttyS0 panic=1'"), "{text}");
+    let error = boot_config(&image, &BootRequest::new(Vmm::CloudHypervisor, machine)).unwrap_err();
     assert!(error.to_string().contains("comma"), "{error}");
     fs::remove_file(format!("{folder}/k")).unwrap();
-    let error = boot_config(&image, Vmm::Qemu, machine).unwrap_err();
+    let error = boot_config(&image, &BootRequest::new(Vmm::Qemu, machine)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
@@ -801,7 +812,7 @@ fn an_image_that_is_made_to_be_read_is_not_written_to() {
     let image = home.store.find(&name).unwrap();
     assert!(image.record().read_only);
     let config = |vmm| {
-        let (config, _) = boot_config(&image, vmm, Machine::default()).unwrap();
+        let (config, _) = boot_config(&image, &plain(vmm)).unwrap();
         config.to_string()
     };
     let (firecracker, qemu) = (config(Vmm::Firecracker), config(Vmm::Qemu));
@@ -824,11 +835,9 @@ fn qemu_boots_from_nvme_where_virtio_is_a_module() {
     let Some(image) = bootable(&home, &kernel, false) else {
         return;
     };
-    let (config, _) = boot_config(&image, Vmm::Qemu, Machine::default()).unwrap();
-    assert!(config.to_string().contains("root=/dev/nvme0n1"), "{config}");
-    let suggested = &image.record().boot.as_ref().unwrap().command_line;
-    assert!(suggested.contains("root=/dev/nvme0n1"), "{suggested}");
-    let error = boot_config(&image, Vmm::Firecracker, Machine::default()).unwrap_err();
+    let (config, _) = boot_config(&image, &plain(Vmm::Qemu)).unwrap();
+    assert!(config.to_string().contains("nvme,drive=rootfs"), "{config}");
+    let error = boot_config(&image, &plain(Vmm::Firecracker)).unwrap_err();
     assert!(error.to_string().contains("virtio_blk: module"), "{error}");
     assert!(error.hint().unwrap().contains("--initrd"));
 }
@@ -839,17 +848,17 @@ fn a_vmm_is_not_given_a_kernel_it_cannot_start() {
     let Some(image) = bootable(&home, &bzimage(&gzip(&good_kernel()), RELEASE), false) else {
         return;
     };
-    let error = boot_config(&image, Vmm::Firecracker, Machine::default()).unwrap_err();
+    let error = boot_config(&image, &plain(Vmm::Firecracker)).unwrap_err();
     assert!(error.to_string().contains("bzImage"), "{error}");
     assert!(error.hint().unwrap().contains("extract-vmlinux"));
-    assert!(boot_config(&image, Vmm::Qemu, Machine::default()).is_ok());
+    assert!(boot_config(&image, &plain(Vmm::Qemu)).is_ok());
     let home = Home::new();
     let Some(image) = bootable(&home, &vmlinux(62, RELEASE, false, Some(VIRTIO)), false) else {
         return;
     };
-    let error = boot_config(&image, Vmm::Qemu, Machine::default()).unwrap_err();
+    let error = boot_config(&image, &plain(Vmm::Qemu)).unwrap_err();
     assert!(error.to_string().contains("without a PVH entry"), "{error}");
-    assert!(boot_config(&image, Vmm::Firecracker, Machine::default()).is_ok());
+    assert!(boot_config(&image, &plain(Vmm::Firecracker)).is_ok());
 }
 
 #[test]
@@ -858,7 +867,7 @@ fn an_image_without_kernel_has_no_boot_configuration() {
     let image = pull_quietly(&home, &pull_request("a"), &Prepared::default())
         .unwrap()
         .image;
-    let error = boot_config(&image, Vmm::Qemu, Machine::default()).unwrap_err();
+    let error = boot_config(&image, &plain(Vmm::Qemu)).unwrap_err();
     assert!(error.to_string().contains("has no kernel"), "{error}");
 }
 

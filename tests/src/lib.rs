@@ -1,6 +1,7 @@
 //! What the cross-crate tests share: where things are, and which outside tools are there.
 
 pub mod guest;
+pub mod machine;
 pub mod mount;
 pub mod oracle;
 pub mod source;

@@ -113,10 +113,16 @@ fn relative(path: &Path) -> String {
 
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = ["ext4-writer", "oci-flatten", "oci-flatten/tar", "banger"]
-        .iter()
-        .map(|member| banger_tests::repository().join(member).join("src"))
-        .collect();
+    let mut folders: Vec<PathBuf> = [
+        "ext4-writer",
+        "oci-flatten",
+        "oci-flatten/tar",
+        "banger",
+        "banger/init",
+    ]
+    .iter()
+    .map(|member| banger_tests::repository().join(member).join("src"))
+    .collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();

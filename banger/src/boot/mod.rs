@@ -2,39 +2,22 @@
 
 mod program;
 mod runtime;
+mod start;
 mod tree;
 
+use banger_init::{INITS, SHELLS};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use program::{Program, ProgramError, inspect_program};
 pub use runtime::RuntimeConfig;
+pub use start::{FirstProcess, Start, start_block};
 #[cfg(test)]
 pub(crate) use tree::testing;
 pub use tree::{RootTree, TreeEntry, TreeKind};
 
 use crate::error::Error;
 use crate::kernel::Architecture;
-
-/// Where an init is looked for: first where the kernel looks by itself (`kernel_init`, init/main.c),
-/// then where images have one that the kernel must be told of.
-const INITS: [&str; 6] = [
-    "/sbin/init",
-    "/etc/init",
-    "/bin/init",
-    "/usr/lib/systemd/systemd",
-    "/lib/systemd/systemd",
-    "/init",
-];
-
-/// Where a shell is looked for.
-const SHELLS: [&str; 5] = [
-    "/bin/sh",
-    "/bin/bash",
-    "/bin/ash",
-    "/usr/bin/sh",
-    "/busybox/sh",
-];
 
 /// The first virtio disk, as the kernel names it.
 pub(crate) const VIRTIO_DISK: &str = "/dev/vda";
@@ -65,8 +48,14 @@ pub struct BootBlock {
     /// What the image's configuration says of the process that a container would run.
     #[serde(flatten)]
     pub runtime: RuntimeConfig,
-    /// A kernel command line for a VM that has the root filesystem as its first disk: a virtio disk, or an NVMe disk where
-    /// the image's kernel mounts its root from no other.
+    /// What is started with the image's initrd; none where the image has no initrd of banger's making.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
+    /// What keeps it from starting, each with its reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// A kernel command line. Without banger's initrd it is for a VM that has the root filesystem as its first
+    /// disk: a virtio disk, or an NVMe disk where the image's kernel mounts its root from no other.
     pub command_line: String,
 }
 
@@ -77,13 +66,16 @@ impl BootBlock {
         self.init.as_deref().or(self.shell.as_deref())
     }
 
-    /// Has the command line name `disk`, to be mounted for reading and writing or for reading only.
+    /// Has the command line name `disk`, where the kernel itself mounts the root, for reading and writing or for reading only.
     pub(crate) fn set_disk(&mut self, disk: &str, read_only: bool) {
+        if self.start.is_some() {
+            return;
+        }
         self.command_line = command_line(self.architecture, disk, read_only, self.first_program());
     }
 }
 
-/// Finds out how to start `tree`. `image` is the architecture that the image claims.
+/// Finds out how to start `tree` without an initrd of banger's. `image` is the architecture that the image claims.
 ///
 /// # Errors
 ///
@@ -121,6 +113,8 @@ pub fn boot_block(
         systemd: init_program.is_some_and(|program| program.target.ends_with("/systemd")),
         shell: shell.usable().map(|program| program.path.clone()),
         runtime,
+        start: None,
+        missing: Vec::new(),
         command_line: command_line(
             architecture,
             VIRTIO_DISK,
@@ -128,6 +122,14 @@ pub fn boot_block(
             chosen.map(|program| program.path.as_str()),
         ),
     })
+}
+
+/// The serial console of a VM, as the kernel names it.
+pub(crate) fn console(architecture: Option<Architecture>) -> &'static str {
+    match architecture {
+        Some(Architecture::Arm64) => "ttyAMA0",
+        _ => "ttyS0",
+    }
 }
 
 /// A kernel command line: messages to the serial console, the root filesystem on `disk`, mounted read-only where it is made for that,
@@ -139,10 +141,7 @@ pub fn command_line(
     read_only: bool,
     program: Option<&str>,
 ) -> String {
-    let console = match architecture {
-        Some(Architecture::Arm64) => "ttyAMA0",
-        _ => "ttyS0",
-    };
+    let console = console(architecture);
     let access = if read_only { "ro" } else { "rw" };
     let mut line = format!("console={console} root={disk} rootfstype=ext4 {access} panic=1");
     if let Some(program) = program {

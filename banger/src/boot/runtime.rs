@@ -1,5 +1,6 @@
 //! What an OCI image configuration says of the process to run.
 
+use banger_init::ImageConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,33 +36,45 @@ impl RuntimeConfig {
     pub fn from_oci(config: &[u8]) -> Result<Self, Error> {
         #[derive(Deserialize)]
         struct Document {
-            config: Option<Process>,
-        }
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "PascalCase", default)]
-        struct Process {
-            entrypoint: Option<Vec<Option<String>>>,
-            cmd: Option<Vec<Option<String>>>,
-            env: Option<Vec<Option<String>>>,
-            user: Option<String>,
-            working_dir: Option<String>,
+            config: Option<ImageConfig>,
         }
         let document: Document = serde_json::from_slice(config).map_err(|error| {
             Error::new(ErrorKind::Integrity, "the image configuration is malformed")
                 .with_source(error)
         })?;
         let process = document.config.unwrap_or_default();
-        let list = |list: Option<Vec<Option<String>>>| -> Vec<String> {
-            list.into_iter().flatten().flatten().collect()
-        };
-        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let filled = |text: String| Some(text).filter(|text| !text.is_empty());
         Ok(Self {
-            entrypoint: list(process.entrypoint),
-            cmd: list(process.cmd),
-            env: list(process.env),
+            entrypoint: process.entrypoint,
+            cmd: process.cmd,
+            env: process.env,
             user: filled(process.user),
             working_dir: filled(process.working_dir),
         })
+    }
+
+    /// The same as the guest's init reads it.
+    pub(super) fn image_config(&self) -> ImageConfig {
+        ImageConfig {
+            entrypoint: self.entrypoint.clone(),
+            cmd: self.cmd.clone(),
+            env: self.env.clone(),
+            user: self.user.clone().unwrap_or_default(),
+            working_dir: self.working_dir.clone().unwrap_or_default(),
+            ..ImageConfig::default()
+        }
+    }
+
+    /// The value of a variable; the last of several counts.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        let values = self
+            .env
+            .iter()
+            .filter_map(|variable| variable.split_once('='));
+        values
+            .filter(|(known, _)| *known == name)
+            .map(|(_, value)| value)
+            .next_back()
     }
 }
 

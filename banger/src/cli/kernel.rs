@@ -141,7 +141,7 @@ fn text(entry: &KernelEntry) -> String {
         rows.extend(path.iter().map(|path| (name, path.display().to_string())));
     }
     rows.extend(facts_rows(&record.facts));
-    let usable = usable_disks(&record.facts.drivers, record.initrd);
+    let usable = usable_disks(&record.facts.drivers, record.initrd || record.modules);
     let disks: Vec<String> = usable.iter().map(ToString::to_string).collect();
     rows.push((
         "boots from",

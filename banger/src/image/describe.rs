@@ -5,13 +5,14 @@ use std::io;
 use oci_flatten::directory::Directory;
 
 use super::facts::Facts;
+use super::initrd::{self, InitrdRequest, has_init};
 use super::pull::{Flattened, Plan, PullRequest};
 use super::{CONFIG_FILE, MANIFEST_FILE, ROOTFS_FILE};
-use crate::artifact::{failed_in, write_new};
+use crate::artifact::{copy_file, failed_in, write_new};
 use crate::boot::RuntimeConfig;
 use crate::error::Error;
 use crate::flatten::Profile;
-use crate::kernel::{Architecture, staged_kernel_paths};
+use crate::kernel::{Architecture, INITRD_FILE, KERNEL_FILE, KernelOrigins};
 use crate::packages::{PACKAGES_FILE, Packages};
 use crate::store::{Artifacts, ImageId, ImageRecord, SCHEMA_VERSION, Sizes, now};
 use crate::watch::Observer;
@@ -31,22 +32,53 @@ pub(super) fn describe(
         content_bytes: Some(flattened.content_bytes),
     };
     let mut facts = look_inside(plan, request, &flattened, directory, observer)?;
+    let config = flattened.config;
     let hash = facts.packages.as_ref().map(Packages::to_bytes);
     for (name, bytes) in [
         (MANIFEST_FILE, flattened.manifest),
-        (CONFIG_FILE, flattened.config),
+        (CONFIG_FILE, config.clone()),
         (PACKAGES_FILE, hash),
     ] {
         if let Some(bytes) = bytes {
             write_new(directory, name, &bytes)?;
         }
     }
+    let kernel = plan.kernel.as_ref();
+    let files = kernel.map(KernelOrigins::of).transpose()?;
+    let own = files.as_ref().and_then(KernelOrigins::initrd);
+    let made = match &facts.uuid {
+        Some(uuid)
+            if has_init(
+                machine(plan),
+                image_architecture(flattened.platform.as_deref()),
+            ) =>
+        {
+            let wanted = InitrdRequest {
+                name: &plan.name,
+                init: &request.init,
+                uuid,
+                read_only: is_read_only(request),
+                config: config.as_deref(),
+                own,
+                modules: files.as_ref().and_then(KernelOrigins::modules),
+            };
+            Some(initrd::make(directory, &wanted)?)
+        }
+        _ => None,
+    };
+    let (initrd, contents) = match (made, own) {
+        (Some((initrd, contents)), _) => (Some(initrd), Some(contents)),
+        (None, Some(own)) => {
+            copy_file(own, directory, INITRD_FILE, &|| false)?;
+            (Some(INITRD_FILE.into()), None)
+        }
+        (None, None) => (None, None),
+    };
     let mut warnings = flattened.warnings;
-    if let Some(kernel) = &plan.kernel {
+    if let Some(kernel) = kernel {
         warnings.extend(kernel.warnings.clone());
     }
     warnings.append(&mut facts.warnings);
-    let (kernel, initrd, modules) = staged_kernel_paths(plan.kernel.as_ref());
     let record = ImageRecord {
         schema: SCHEMA_VERSION,
         id,
@@ -58,9 +90,9 @@ pub(super) fn describe(
         platform: flattened.platform,
         artifacts: Artifacts {
             rootfs: ROOTFS_FILE.into(),
-            kernel,
+            kernel: kernel.map(|_| KERNEL_FILE.into()),
             initrd,
-            modules,
+            modules: None,
             work_seed: None,
         },
         sizes,
@@ -68,7 +100,9 @@ pub(super) fn describe(
         read_only: is_read_only(request),
         verity: flattened.verity,
         boot: facts.boot,
-        kernel: plan.kernel.as_ref().map(|kernel| kernel.facts.clone()),
+        init: request.init.clone(),
+        initrd: contents,
+        kernel: kernel.map(|kernel| kernel.facts.clone()),
         packages: facts.packages,
     };
     Ok((record, warnings))
@@ -76,6 +110,15 @@ pub(super) fn describe(
 
 fn is_read_only(request: &PullRequest) -> bool {
     matches!(request.filesystem.profile, Profile::ReadOnly { .. })
+}
+
+fn image_architecture(platform: Option<&str>) -> Option<Architecture> {
+    platform.and_then(Architecture::from_platform)
+}
+
+/// The architecture of the kernel.
+fn machine(plan: &Plan) -> Option<Architecture> {
+    plan.kernel.as_ref().map(|kernel| kernel.facts.architecture)
 }
 
 /// Makes the root filesystem durable; returns its length.
@@ -100,16 +143,22 @@ fn look_inside(
         Some(config) => RuntimeConfig::from_oci(config)?,
         None => RuntimeConfig::default(),
     };
-    let platform = flattened.platform.as_deref();
-    let architecture = platform.and_then(Architecture::from_platform);
+    let architecture = image_architecture(flattened.platform.as_deref());
+    let init = Some(&request.init).filter(|_| has_init(machine(plan), architecture));
     let features = &request.packages.features;
     let rootfs = directory
         .open_file(ROOTFS_FILE)
         .map_err(|error| failed_in("open", directory, ROOTFS_FILE, error))?;
     let path = directory.path_of(ROOTFS_FILE);
-    let mut facts = Facts::of(rootfs, &path, runtime, architecture, features, &|| {
-        observer.is_cancelled()
-    })?;
+    let mut facts = Facts::of(
+        rootfs,
+        &path,
+        runtime,
+        architecture,
+        init,
+        features,
+        &|| observer.is_cancelled(),
+    )?;
     if let Some(list) = &plan.package_list {
         facts.packages = Some(Packages::of_list(list, features));
     }

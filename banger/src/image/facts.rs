@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 
+use banger_init::InitMode;
+
 use super::rootfs::Ext4Tree;
-use crate::boot::{BootBlock, NVME_DISK, RuntimeConfig, VIRTIO_DISK, boot_block};
+use crate::boot::{BootBlock, NVME_DISK, RuntimeConfig, VIRTIO_DISK, boot_block, start_block};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::{Architecture, Disk, ResolvedKernel, usable_disks};
 use crate::packages::Packages;
@@ -19,7 +21,8 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Looks into the filesystem in a file, whose path is for messages. One that cannot be read is a warning: it may
+    /// Looks into the filesystem in a file, whose path is for messages. `init` is what banger's initrd is to start;
+    /// none where there is no such initrd. A filesystem that cannot be read is a warning: it may
     /// have features that the reader here lacks and kernels have.
     ///
     /// # Errors
@@ -30,6 +33,7 @@ impl Facts {
         path: &Path,
         runtime: RuntimeConfig,
         architecture: Option<Architecture>,
+        init: Option<&InitMode>,
         features: &[String],
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<Self, Error> {
@@ -39,7 +43,11 @@ impl Facts {
             facts
                 .warnings
                 .extend(tree.state_warning().map(str::to_owned));
-            facts.boot = facts.note("boot facts", boot_block(tree, runtime, architecture));
+            let boot = match init {
+                Some(init) => start_block(tree, runtime, architecture, init),
+                None => boot_block(tree, runtime, architecture),
+            };
+            facts.boot = facts.note("boot facts", boot);
             facts.packages = facts
                 .note("packages", Packages::of_tree(tree, features))
                 .flatten();
@@ -65,8 +73,10 @@ impl Facts {
         let Some(boot) = &mut self.boot else {
             return;
         };
-        let disks =
-            kernel.map(|kernel| usable_disks(&kernel.facts.drivers, kernel.initrd.is_some()));
+        let disks = kernel.map(|kernel| {
+            let brings_modules = kernel.initrd.is_some() || kernel.modules.is_some();
+            usable_disks(&kernel.facts.drivers, brings_modules)
+        });
         let disk = match disks.as_deref() {
             Some([Disk::Nvme]) => NVME_DISK,
             _ => VIRTIO_DISK,

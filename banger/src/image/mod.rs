@@ -7,6 +7,7 @@ mod copy_out;
 mod describe;
 mod disk_use;
 mod facts;
+mod initrd;
 mod machine;
 mod name;
 mod pipeline;
@@ -17,7 +18,7 @@ mod remove;
 mod rootfs;
 mod show;
 
-pub use boot_config::{BootConfig, boot_config};
+pub use boot_config::{BootConfig, BootRequest, NetworkDevice, boot_config};
 pub use contents::{FileEntry, FileEntryKind, FilePart, list_files, read_file};
 pub use copy_out::{CopiedOut, copy_out};
 pub use disk_use::disk_bytes;

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use oci_flatten::directory::Directory;
 
+use super::initrd::{self, InitrdRequest, has_init};
 use super::{CONFIG_FILE, MANIFEST_FILE, Made, ROOTFS_FILE, WORK_SEED_FILE};
-use crate::artifact::{Origin, copy_file, copy_tree, failed, failed_in, write_new};
+use crate::artifact::{Origin, copy_file, failed, failed_in, write_new};
 use crate::error::{Error, ErrorKind};
-use crate::kernel::{INITRD_FILE, KERNEL_FILE, MODULES_DIRECTORY, Problems};
+use crate::initrd::InitrdContents;
+use crate::kernel::{INITRD_FILE, KERNEL_FILE, Problems};
 use crate::packages::PACKAGES_FILE;
 use crate::store::{Artifacts, ImageRecord, SCHEMA_VERSION, Store};
 use crate::watch::{Observer, Step};
@@ -32,7 +34,11 @@ pub fn promote(store: &Store, selector: &str, observer: &dyn Observer) -> Result
     let staging = store.stage_again(&image)?;
     observer.begin(Step::Stage)?;
     let target = staging.directory();
-    let artifacts = copy(&sources, target, &|| observer.is_cancelled())?;
+    let mut artifacts = copy(&sources, target, &|| observer.is_cancelled())?;
+    let contents = match &image.record().initrd {
+        Some(contents) => Some(contents.clone()),
+        None => make_initrd(image.record(), &sources, target, &mut artifacts)?,
+    };
     let before = image.open_directory()?;
     for name in [MANIFEST_FILE, CONFIG_FILE, PACKAGES_FILE] {
         carry(&before, target, name)?;
@@ -42,6 +48,7 @@ pub fn promote(store: &Store, selector: &str, observer: &dyn Observer) -> Result
         schema: SCHEMA_VERSION,
         managed: true,
         artifacts,
+        initrd: contents,
         ..record
     })?;
     observer.step(Step::Done);
@@ -89,20 +96,49 @@ fn copy(
         Ok(Some(name.into()))
     };
     file(Some(&sources.rootfs), ROOTFS_FILE)?;
+    // The modules that the initrd takes are in it.
     Ok(Artifacts {
         rootfs: ROOTFS_FILE.into(),
         kernel: file(sources.kernel.as_ref(), KERNEL_FILE)?,
         initrd: file(sources.initrd.as_ref(), INITRD_FILE)?,
         work_seed: file(sources.work_seed.as_ref(), WORK_SEED_FILE)?,
-        modules: match &sources.modules {
-            Some(source) => {
-                let source = Origin::Named(source);
-                copy_tree(source, directory, MODULES_DIRECTORY, is_cancelled)?;
-                Some(MODULES_DIRECTORY.into())
-            }
-            None => None,
-        },
+        modules: None,
     })
+}
+
+/// Makes the initrd of an image that was registered before banger made any, in the place of the user's own.
+fn make_initrd(
+    record: &ImageRecord,
+    sources: &Artifacts,
+    directory: &Directory,
+    artifacts: &mut Artifacts,
+) -> Result<Option<InitrdContents>, Error> {
+    let machine = record.kernel.as_ref().map(|kernel| kernel.architecture);
+    let image = record.boot.as_ref().and_then(|boot| boot.architecture);
+    let Some(uuid) = record
+        .filesystem_uuid
+        .as_deref()
+        .filter(|_| has_init(machine, image))
+    else {
+        return Ok(None);
+    };
+    if artifacts.initrd.is_some() {
+        directory
+            .remove_file(INITRD_FILE)
+            .map_err(|error| failed_in("remove", directory, INITRD_FILE, error))?;
+    }
+    let request = InitrdRequest {
+        name: &record.name,
+        init: &record.init,
+        uuid,
+        read_only: record.read_only,
+        config: None,
+        own: sources.initrd.as_deref().map(Origin::Named),
+        modules: sources.modules.as_deref().map(Origin::Named),
+    };
+    let (path, contents) = initrd::make(directory, &request)?;
+    artifacts.initrd = Some(path);
+    Ok(Some(contents))
 }
 
 /// Bytes of a small file that is carried over; manifests and configurations have the same limit when they are pulled.

@@ -8,9 +8,9 @@
 //!       ▼
 //!  6 Fetch ─ 7 Size ─ 8 Finish                        the flattener: rootfs.ext4
 //!       ▼
-//!  9 Stage            kernel, initrd, modules
+//!  9 Stage            kernel
 //!       ▼
-//! 10 Inspect          what the finished filesystem tells
+//! 10 Inspect          what the finished filesystem tells; initrd
 //!       ▼
 //! 11 Publish          the record, synced, then one rename
 //!       ▼
@@ -23,17 +23,21 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use banger_init::InitMode;
 use oci_flatten::platform::Platform;
 use oci_flatten::small_file;
 use oci_flatten::source::SourceName;
 
 use super::describe::describe;
+use super::initrd::has_init;
 use super::{Made, ROOTFS_FILE, default_name};
-use crate::artifact::{failed, failed_in};
+use crate::artifact::{copy_file, failed, failed_in};
 use crate::error::{Error, ErrorKind};
 use crate::flatten::{self, VeritySummary};
+use crate::initrd::no_init_for;
 use crate::kernel::{
-    Architecture, Catalog, KernelRequest, Problems, ResolvedKernel, copy_kernel, resolve,
+    Architecture, Catalog, KERNEL_FILE, KernelOrigins, KernelRequest, Problems, ResolvedKernel,
+    resolve,
 };
 use crate::store::{Name, Store};
 use crate::watch::{Observer, Step};
@@ -112,6 +116,8 @@ pub struct PullRequest {
     pub filesystem: flatten::Options,
     /// The platform to choose where there is a choice.
     pub platform: Platform,
+    /// What becomes PID 1.
+    pub init: InitMode,
     /// Packages metadata.
     pub packages: PackagesRequest,
 }
@@ -126,6 +132,7 @@ impl PullRequest {
             kernel: KernelRequest::default(),
             filesystem: flatten::Options::default(),
             platform: Platform::linux_here(),
+            init: InitMode::Auto,
             packages: PackagesRequest::default(),
         }
     }
@@ -171,7 +178,10 @@ pub fn pull(
     observer.begin(Step::Stage)?;
     check_architecture(&plan, &flattened)?;
     if let Some(kernel) = &plan.kernel {
-        copy_kernel(kernel, directory, &|| observer.is_cancelled())?;
+        let files = KernelOrigins::of(kernel)?;
+        copy_file(files.kernel(), directory, KERNEL_FILE, &|| {
+            observer.is_cancelled()
+        })?;
     }
     observer.begin(Step::Inspect)?;
     let (record, warnings) = describe(id, &plan, request, flattened, directory, observer)?;
@@ -205,6 +215,11 @@ fn check(
     observer.begin(Step::Kernel)?;
     let architecture = Architecture::from_oci(request.platform.architecture());
     let mut problems = Problems::default();
+    if let Some(image) = architecture.filter(|_| request.init != InitMode::Auto)
+        && !has_init(None, Some(image))
+    {
+        problems.add("--init", no_init_for(image));
+    }
     let kernel = resolve(
         catalog,
         &request.kernel,

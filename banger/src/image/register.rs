@@ -3,12 +3,18 @@
 use std::fs::File;
 use std::path::{Path, PathBuf, absolute};
 
+use banger_init::InitMode;
+
 use super::Made;
 use super::facts::Facts;
+use super::initrd::{self, InitrdRequest, has_init};
 use crate::artifact::{failed, open_disk, write_new};
 use crate::boot::RuntimeConfig;
 use crate::error::{Error, ErrorKind};
-use crate::kernel::{Architecture, Catalog, KernelRequest, Problems, ResolvedKernel, resolve};
+use crate::initrd::no_init_for;
+use crate::kernel::{
+    Architecture, Catalog, KernelOrigins, KernelRequest, Problems, ResolvedKernel, resolve,
+};
 use crate::packages::PACKAGES_FILE;
 use crate::store::{Artifacts, ImageRecord, Name, SCHEMA_VERSION, Sizes, Store, now};
 
@@ -23,9 +29,12 @@ pub struct RegisterRequest {
     pub work_seed: Option<PathBuf>,
     /// The kernel.
     pub kernel: KernelRequest,
+    /// What becomes PID 1.
+    pub init: InitMode,
 }
 
-/// Records the paths of an image's artifacts. Nothing is copied. `is_cancelled` is asked while they are read.
+/// Records the paths of an image's artifacts. Nothing is copied; only the initrd is made. `is_cancelled` is asked while they
+/// are read.
 ///
 /// # Errors
 ///
@@ -44,15 +53,17 @@ pub fn register(
         .work_seed
         .as_deref()
         .and_then(|path| problems.take("--work-seed", readable(path)));
-    let mut facts = rootfs
-        .as_ref()
-        .and_then(|(path, _, file)| Some((path, file.try_clone().ok()?)))
-        .map(|(path, file)| {
-            let runtime = RuntimeConfig::default();
-            Facts::of(file, path, runtime, None, &[], is_cancelled)
-        })
-        .transpose()?
-        .unwrap_or_default();
+    let look = |init: Option<&InitMode>| -> Result<Facts, Error> {
+        let opened = rootfs
+            .as_ref()
+            .and_then(|(path, _, file)| Some((path, file.try_clone().ok()?)));
+        let Some((path, file)) = opened else {
+            return Ok(Facts::default());
+        };
+        let runtime = RuntimeConfig::default();
+        Facts::of(file, path, runtime, None, init, &[], is_cancelled)
+    };
+    let mut facts = look(Some(&request.init))?;
     let architecture = facts.boot.as_ref().and_then(|boot| boot.architecture);
     let kernel = resolve(
         catalog,
@@ -62,6 +73,16 @@ pub fn register(
         is_cancelled,
     );
     let kernel = kernel.and_then(|kernel| problems.take("--kernel", with_absolute_paths(kernel)));
+    let machine = kernel.as_ref().map(|kernel| kernel.facts.architecture);
+    let has_init = has_init(machine, architecture);
+    if !has_init {
+        facts = look(None)?;
+        if request.init != InitMode::Auto
+            && let Some(machine) = machine.or(architecture)
+        {
+            problems.add("--init", no_init_for(machine));
+        }
+    }
     problems.into_result()?;
     facts.fit(kernel.as_ref(), false);
     let (rootfs, rootfs_bytes) = rootfs
@@ -72,6 +93,23 @@ pub fn register(
     if let Some(packages) = &facts.packages {
         write_new(staging.directory(), PACKAGES_FILE, &packages.to_bytes())?;
     }
+    let files = kernel.as_ref().map(KernelOrigins::of).transpose()?;
+    let made = match facts.uuid.as_deref().filter(|_| has_init) {
+        Some(uuid) => {
+            let request = InitrdRequest {
+                name: &request.name,
+                init: &request.init,
+                uuid,
+                read_only: false,
+                config: None,
+                own: files.as_ref().and_then(KernelOrigins::initrd),
+                modules: files.as_ref().and_then(KernelOrigins::modules),
+            };
+            Some(initrd::make(staging.directory(), &request)?)
+        }
+        None => None,
+    };
+    let (made, contents) = made.unzip();
     let mut warnings = facts.warnings;
     warnings.extend(kernel.iter().flat_map(|kernel| kernel.warnings.clone()));
     let record = ImageRecord {
@@ -86,7 +124,7 @@ pub fn register(
         artifacts: Artifacts {
             rootfs,
             kernel: kernel.as_ref().map(|kernel| kernel.kernel.clone()),
-            initrd: kernel.as_ref().and_then(|kernel| kernel.initrd.clone()),
+            initrd: made.or_else(|| kernel.as_ref().and_then(|kernel| kernel.initrd.clone())),
             modules: kernel.as_ref().and_then(|kernel| kernel.modules.clone()),
             work_seed: work_seed.map(|(path, ..)| path),
         },
@@ -98,6 +136,8 @@ pub fn register(
         read_only: false,
         verity: None,
         boot: facts.boot,
+        init: request.init.clone(),
+        initrd: contents,
         kernel: kernel.map(|kernel| kernel.facts),
         packages: facts.packages,
     };

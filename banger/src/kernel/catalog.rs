@@ -27,7 +27,7 @@ pub const CATALOG_SCHEMA_VERSION: u32 = 1;
 const RECORD_FILE: &str = "kernel.json";
 pub(crate) const KERNEL_FILE: &str = "kernel";
 pub(crate) const INITRD_FILE: &str = "initrd.img";
-pub(crate) const MODULES_DIRECTORY: &str = "modules";
+const MODULES_DIRECTORY: &str = "modules";
 
 /// All imported kernels of an installation.
 #[derive(Clone, Debug)]
@@ -321,42 +321,56 @@ impl Catalog {
     }
 }
 
+/// The files of a kernel: those of the catalog without following links, those that the user named as they are.
+pub(crate) struct KernelOrigins<'a> {
+    found: &'a ResolvedKernel,
+    entry: Option<Directory>,
+}
+
+impl<'a> KernelOrigins<'a> {
+    pub(crate) fn of(found: &'a ResolvedKernel) -> Result<Self, Error> {
+        let entry = found.catalog_entry.as_deref().map(open_published);
+        Ok(Self {
+            found,
+            entry: entry.transpose()?,
+        })
+    }
+
+    pub(crate) fn kernel(&self) -> Origin<'_> {
+        self.origin(&self.found.kernel, KERNEL_FILE)
+    }
+
+    pub(crate) fn initrd(&self) -> Option<Origin<'_>> {
+        let path = self.found.initrd.as_deref()?;
+        Some(self.origin(path, INITRD_FILE))
+    }
+
+    pub(crate) fn modules(&self) -> Option<Origin<'_>> {
+        let path = self.found.modules.as_deref()?;
+        Some(self.origin(path, MODULES_DIRECTORY))
+    }
+
+    fn origin<'b>(&'b self, path: &'b Path, name: &'static str) -> Origin<'b> {
+        match &self.entry {
+            Some(entry) => Origin::Own(entry, name),
+            None => Origin::Named(path),
+        }
+    }
+}
+
 /// Copies a kernel's files into a directory, under the names that every directory of the store uses.
-pub(crate) fn copy_kernel(
+fn copy_kernel(
     found: &ResolvedKernel,
     target: &Directory,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<(), Error> {
-    let entry = match &found.catalog_entry {
-        Some(path) => Some(open_published(path)?),
-        None => None,
-    };
-    let origin = |path, name| match &entry {
-        Some(entry) => Origin::Own(entry, name),
-        None => Origin::Named(path),
-    };
-    let kernel = origin(&found.kernel, KERNEL_FILE);
-    copy_file(kernel, target, KERNEL_FILE, is_cancelled)?;
-    if let Some(path) = &found.initrd {
-        copy_file(origin(path, INITRD_FILE), target, INITRD_FILE, is_cancelled)?;
+    let files = KernelOrigins::of(found)?;
+    copy_file(files.kernel(), target, KERNEL_FILE, is_cancelled)?;
+    if let Some(initrd) = files.initrd() {
+        copy_file(initrd, target, INITRD_FILE, is_cancelled)?;
     }
-    if let Some(path) = &found.modules {
-        let modules = origin(path, MODULES_DIRECTORY);
+    if let Some(modules) = files.modules() {
         copy_tree(modules, target, MODULES_DIRECTORY, is_cancelled)?;
     }
     Ok(())
-}
-
-/// Where [`copy_kernel`] has put the kernel, the initrd and the modules, relative to the directory.
-pub(crate) fn staged_kernel_paths(
-    found: Option<&ResolvedKernel>,
-) -> (Option<PathBuf>, Option<PathBuf>, Option<PathBuf>) {
-    let Some(found) = found else {
-        return (None, None, None);
-    };
-    (
-        Some(KERNEL_FILE.into()),
-        found.initrd.as_ref().map(|_| INITRD_FILE.into()),
-        found.modules.as_ref().map(|_| MODULES_DIRECTORY.into()),
-    )
 }

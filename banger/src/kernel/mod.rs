@@ -13,11 +13,10 @@ mod resolve;
 mod scan;
 
 pub use catalog::{CATALOG_SCHEMA_VERSION, Catalog, CatalogListing, KernelEntry, KernelRecord};
-pub(crate) use catalog::{
-    INITRD_FILE, KERNEL_FILE, MODULES_DIRECTORY, copy_kernel, staged_kernel_paths,
-};
+pub(crate) use catalog::{INITRD_FILE, KERNEL_FILE, KernelOrigins};
 pub use facts::{Architecture, Compression, DriverState, Drivers, KernelFacts, KernelFormat};
 pub use format::inspect;
+pub(crate) use modules::ModuleDirectory;
 pub use preflight::{Disk, disk_state, usable_disks};
 pub use problems::Problems;
 pub use resolve::{KernelRequest, ResolvedKernel, resolve};

@@ -5,9 +5,9 @@
     reason = "the user names the module directory, and builds link to others"
 )]
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io::{self, BufRead, BufReader, Read};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
@@ -20,8 +20,82 @@ use crate::error::{Error, ErrorKind};
 
 /// Bytes of `modules.builtin` or `modules.dep` that are read; Debian's have about 700 KiB.
 const INDEX_LIMIT: u64 = 64 << 20;
-/// Bytes of a module in which its release is looked for.
+/// Bytes of a decompressed module.
 const MODULE_LIMIT: u64 = 64 << 20;
+
+/// The modules of one kernel, by name.
+#[derive(Debug)]
+pub(crate) struct ModuleDirectory {
+    directory: PathBuf,
+    built_in: BTreeSet<String>,
+    files: BTreeMap<String, PathBuf>,
+}
+
+impl ModuleDirectory {
+    /// Looks through a module directory.
+    pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
+        let mut paths = Vec::new();
+        each_module(directory, |path| {
+            paths.push(path.to_path_buf());
+            true
+        })?;
+        // Of two files of one module depmod takes the one in "updates".
+        let is_update = |path: &PathBuf| {
+            path.strip_prefix(directory)
+                .is_ok_and(|path| path.starts_with("updates"))
+        };
+        paths.sort_by_key(|path| (is_update(path), path.clone()));
+        let names = paths.into_iter().filter_map(|path| {
+            let name = module_name(path.file_name()?.to_str()?)?;
+            Some((name, path))
+        });
+        Ok(Self {
+            directory: directory.to_path_buf(),
+            built_in: read_index(directory, "modules.builtin")?.unwrap_or_default(),
+            files: names.collect(),
+        })
+    }
+
+    /// The file of a module.
+    pub(crate) fn file(&self, name: &str) -> Option<PathBuf> {
+        self.files.get(name).cloned()
+    }
+
+    /// Whether the kernel has it built in.
+    pub(crate) fn is_built_in(&self, name: &str) -> bool {
+        self.built_in.contains(name)
+    }
+
+    /// The modules whose names are this one with something behind it, such as `crc32c_intel` for `crc32c`.
+    pub(crate) fn variants(&self, name: &str) -> Vec<String> {
+        let prefix = format!("{name}_");
+        let names = self.files.keys();
+        names
+            .filter(|name| name.starts_with(&prefix))
+            .cloned()
+            .collect()
+    }
+
+    /// What `modules.dep` says of each module; nothing where there is none.
+    pub(crate) fn dependencies(&self) -> Result<BTreeMap<String, Vec<String>>, Error> {
+        let text = index_text(&self.directory, "modules.dep")?.unwrap_or_default();
+        let lines = text.lines().filter_map(|line| {
+            let (path, needed) = line.split_once(':')?;
+            // The index has what is needed last at the end, and all that is needed.
+            let needed = needed.split_whitespace().rev().filter_map(module_name);
+            Some((module_name(path)?, needed.collect()))
+        });
+        Ok(lines.collect())
+    }
+
+    /// A module's ELF file, decompressed.
+    pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>, Error> {
+        let told = |error| failed("read", path, error);
+        let mut bytes = Vec::new();
+        open_module(path)?.read_to_end(&mut bytes).map_err(told)?;
+        Ok(bytes)
+    }
+}
 
 /// What a module directory tells.
 #[derive(Debug)]
@@ -99,6 +173,16 @@ fn is_module_directory(path: &Path) -> bool {
 
 /// The module names in an index: each line begins with the path of a module, ended by a colon or not.
 fn read_index(directory: &Path, name: &str) -> Result<Option<BTreeSet<String>>, Error> {
+    let names = |text: String| {
+        let lines = text.lines();
+        lines
+            .filter_map(|line| module_name(line.split(':').next()?))
+            .collect()
+    };
+    Ok(index_text(directory, name)?.map(names))
+}
+
+fn index_text(directory: &Path, name: &str) -> Result<Option<String>, Error> {
     let path = directory.join(name);
     let file = match open_regular(&path) {
         Ok((file, _)) => file,
@@ -109,12 +193,7 @@ fn read_index(directory: &Path, name: &str) -> Result<Option<BTreeSet<String>>, 
     file.take(INDEX_LIMIT)
         .read_to_end(&mut text)
         .map_err(|error| failed("read", &path, error))?;
-    let text = String::from_utf8_lossy(&text);
-    let modules = text
-        .lines()
-        .filter_map(|line| module_name(line.split(':').next()?))
-        .collect();
-    Ok(Some(modules))
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// The name of the module in the file at `path`, as the kernel writes it.
@@ -173,13 +252,21 @@ fn release_of(directory: &Path) -> Result<Option<String>, Error> {
     Ok(release)
 }
 
-fn vermagic(module: &Path) -> io::Result<Option<String>> {
+fn vermagic(module: &Path) -> Result<Option<String>, Error> {
     const KEY: &[u8] = b"vermagic=";
-    let (file, _) = open_regular(module).map_err(io::Error::other)?;
-    let mut file = BufReader::new(file);
-    let compression = Compression::sniff(file.fill_buf()?);
-    let options = DecompressOptions::new(MODULE_LIMIT);
     let mut bytes = Vec::new();
-    Decompressor::new(file, compression, options)?.read_to_end(&mut bytes)?;
+    open_module(module)?
+        .read_to_end(&mut bytes)
+        .map_err(|error| failed("read", module, error))?;
     Ok(memmem::find(&bytes, KEY).and_then(|start| release_at(&bytes[start + KEY.len()..])))
+}
+
+/// The code of a module, decompressed.
+fn open_module(path: &Path) -> Result<Decompressor<BufReader<File>>, Error> {
+    let told = |error| failed("read", path, error);
+    let (file, _) = open_regular(path)?;
+    let mut reader = BufReader::new(file);
+    let compression = Compression::sniff(reader.fill_buf().map_err(told)?);
+    Decompressor::new(reader, compression, DecompressOptions::new(MODULE_LIMIT))
+        .map_err(|error| told(error.into()))
 }

@@ -138,10 +138,11 @@ fn from_paths(
         facts.drivers = merge(facts.drivers, found.drivers);
         facts.release = facts.release.or_else(|| found.release.clone());
     }
-    if let (Some(path), Some(initrd)) = (&request.initrd, &initrd) {
+    if let (Some(path), Some(initrd), None) = (&request.initrd, &initrd, &found) {
         warnings.extend(doubts(path, initrd, &facts.drivers));
     }
-    match judge(&facts.drivers, request.initrd.is_some()) {
+    // The modules that are given go into the initrd that banger makes.
+    match judge(&facts.drivers, request.initrd.is_some() || found.is_some()) {
         Verdict::Ready => {}
         Verdict::Doubtful(text) => warnings.push(text),
         Verdict::NeedsInitrd(text) => problems.add(
@@ -150,7 +151,10 @@ fn from_paths(
                 ErrorKind::Failure,
                 format!("the kernel cannot mount its root without an initrd: {text}"),
             )
-            .with_hint("add --initrd with these modules, or take a kernel that has them built in"),
+            .with_hint(
+                "add --modules, from which banger takes what is needed, or --initrd with these modules, or take a \
+                 kernel that has them built in",
+            ),
         ),
         Verdict::Hopeless(text) => problems.add(
             "--kernel",

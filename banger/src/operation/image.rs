@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use banger_init::InitMode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
@@ -12,8 +13,8 @@ use super::{
 };
 use crate::error::Error;
 use crate::image::{
-    self, BootConfig, Machine, Made, PackagesRequest, Pipeline, PullRequest, RegisterRequest,
-    Report, Vmm,
+    self, BootConfig, BootRequest, Machine, Made, NetworkDevice, PackagesRequest, Pipeline,
+    PullRequest, RegisterRequest, Report, Vmm,
 };
 use crate::store::{Image, ImageId, Name, Store};
 use crate::watch::{Observer as _, Step};
@@ -36,6 +37,10 @@ pub struct ImagePull {
     /// Features to put on record with the packages, such as `docker`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<Name>,
+    /// What becomes PID 1: `auto`, `entrypoint`, `image`, or the absolute path of a program.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub init: InitMode,
     /// The kernel to boot with.
     #[serde(flatten)]
     pub kernel: KernelParameters,
@@ -59,6 +64,7 @@ impl Operation for ImagePull {
             name: self.name,
             kernel: self.kernel.request(),
             filesystem: self.filesystem.options()?,
+            init: self.init,
             platform: options.platform.clone(),
             packages: PackagesRequest {
                 list: self.packages_path,
@@ -106,6 +112,10 @@ pub struct ImageRegister {
     /// File from which work disks of VMs are seeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_seed_path: Option<PathBuf>,
+    /// What becomes PID 1: `auto`, `entrypoint`, `image`, or the absolute path of a program.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub init: InitMode,
     /// The kernel to boot with.
     #[serde(flatten)]
     pub kernel: KernelParameters,
@@ -128,6 +138,7 @@ impl Operation for ImageRegister {
             rootfs: self.rootfs_path,
             work_seed: self.work_seed_path,
             kernel: self.kernel.request(),
+            init: self.init,
         };
         let store = context.store(watch);
         watch.begin(Step::Inspect)?;
@@ -296,6 +307,29 @@ pub struct ImageBootConfig {
     /// Processors of the machine, 1 to 1024.
     #[serde(default = "default_cpus")]
     pub cpus: u32,
+    /// The machine's own copy of the root filesystem, in place of the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rootfs_path: Option<PathBuf>,
+    /// Further disks: raw files or block devices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disk_paths: Vec<PathBuf>,
+    /// Network device; where none is given, `user` for QEMU and `none` for the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkDevice>,
+    /// What becomes PID 1, in place of what is on record: `auto`, `entrypoint`, `image`, or the absolute path of a
+    /// program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub init: Option<InitMode>,
+    /// Mount the root filesystem read-only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+    /// Where the guest's events go: a file for QEMU, the path of a vsock socket for the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_path: Option<PathBuf>,
+    /// Words at the end of the kernel's command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub append: Option<String>,
 }
 
 fn default_memory() -> u64 {
@@ -320,10 +354,33 @@ impl Operation for ImageBootConfig {
     const METHOD: &'static str = "image.boot_config";
     type Reply = ImageBootConfigured;
 
+    fn check_portable(&self) -> Result<(), Error> {
+        all_portable([
+            ("rootfs_path", self.rootfs_path.as_ref()),
+            ("events_path", self.events_path.as_ref()),
+        ])?;
+        all_portable(
+            self.disk_paths
+                .iter()
+                .map(|path| ("disk_paths", Some(path))),
+        )
+    }
+
     fn run(self, context: &Context, watch: &Watch) -> Result<ImageBootConfigured, Error> {
         let machine = Machine::new(self.memory_mib, self.cpus)?;
         let image = context.store(watch).find(&self.image)?;
-        let (config, warnings) = image::boot_config(&image, self.vmm, machine)?;
+        let request = BootRequest {
+            vmm: self.vmm,
+            machine,
+            rootfs: self.rootfs_path,
+            disks: self.disk_paths,
+            network: self.network,
+            init: self.init,
+            read_only: self.read_only,
+            events: self.events_path,
+            append: self.append,
+        };
+        let (config, warnings) = image::boot_config(&image, &request)?;
         Ok(ImageBootConfigured { config, warnings })
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_flatten::directory::Directory;
 
+use banger_init::InitMode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +14,12 @@ use crate::artifact::failed_in;
 use crate::boot::BootBlock;
 use crate::error::{Error, ErrorKind};
 use crate::flatten::VeritySummary;
+use crate::initrd::InitrdContents;
 use crate::kernel::KernelFacts;
 use crate::packages::Packages;
 
 /// The version of the records this program writes. It grows when an older program would misread one: 2 may have a root filesystem
-/// that is to be mounted read-only.
+/// that is to be mounted read-only, and an initrd of banger's making.
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// Largest record that is read, in bytes: far more than one can come to.
@@ -64,6 +66,13 @@ pub struct ImageRecord {
     /// What a VM needs to know to start it; none when the filesystem could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootBlock>,
+    /// What was asked to become PID 1.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub init: InitMode,
+    /// What the initrd holds; none when it is not of banger's making.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initrd: Option<InitrdContents>,
     /// What is known of the kernel; none when the image has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelFacts>,
@@ -72,7 +81,7 @@ pub struct ImageRecord {
     pub packages: Option<Packages>,
 }
 
-/// Paths of the artifacts: relative to the image's directory when it is managed, else absolute. An
+/// Paths of the artifacts: relative to the image's directory when they lie there, else absolute. An
 /// artifact that the image does not have is absent.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Artifacts {
@@ -81,7 +90,7 @@ pub struct Artifacts {
     /// The kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<PathBuf>,
-    /// The initial RAM disk.
+    /// The initial RAM disk: the one that banger has made, with the user's own at its start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initrd: Option<PathBuf>,
     /// The module directory of the kernel.

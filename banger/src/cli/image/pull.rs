@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use banger::Error;
+use banger::initrd::InitMode;
 use banger::operation::ImagePull;
 use banger::store::Name;
 
@@ -33,6 +34,16 @@ pub(super) struct Arguments {
     /// Feature to put on record with the packages, such as docker
     #[arg(long = "feature", value_name = "NAME", value_parser = Name::parse)]
     features: Vec<Name>,
+    /// What becomes PID 1: auto, entrypoint, image, or the path of a program
+    ///
+    /// auto: Entrypoint and Cmd where the image has them, else its own init, else a shell. entrypoint:
+    /// Entrypoint and Cmd. image: the image's own init.
+    #[arg(
+        long,
+        value_name = "auto|entrypoint|image|PATH",
+        default_value = "auto"
+    )]
+    init: InitMode,
     #[command(flatten, next_help_heading = "Kernel to boot with")]
     kernel: KernelArguments,
 }
@@ -50,6 +61,7 @@ impl Arguments {
             filesystem: self.filesystem.parameters(),
             packages_path: absolute_option(self.packages)?,
             features: self.features,
+            init: self.init,
             kernel: self.kernel.parameters()?,
         };
         report_made(&Backend::of(global)?.call(pull, global)?, global)

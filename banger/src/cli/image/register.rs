@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use banger::Error;
+use banger::initrd::InitMode;
 use banger::operation::ImageRegister;
 use banger::store::Name;
 
@@ -26,6 +27,16 @@ pub(super) struct Arguments {
     /// File from which work disks of VMs are seeded
     #[arg(long, value_name = "FILE")]
     work_seed: Option<PathBuf>,
+    /// What becomes PID 1: auto, entrypoint, image, or the path of a program
+    ///
+    /// auto: Entrypoint and Cmd where the image has them, else its own init, else a shell. entrypoint:
+    /// Entrypoint and Cmd. image: the image's own init.
+    #[arg(
+        long,
+        value_name = "auto|entrypoint|image|PATH",
+        default_value = "auto"
+    )]
+    init: InitMode,
     #[command(flatten, next_help_heading = "Kernel to boot with")]
     kernel: KernelArguments,
 }
@@ -36,6 +47,7 @@ impl Arguments {
             name: self.name,
             rootfs_path: absolute(&self.rootfs)?,
             work_seed_path: absolute_option(self.work_seed)?,
+            init: self.init,
             kernel: self.kernel.parameters()?,
         };
         report_made(&Backend::of(global)?.call(register, global)?, global)

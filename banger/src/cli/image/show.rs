@@ -2,6 +2,7 @@
 
 use banger::Error;
 use banger::image::{PackagesCheck, Report};
+use banger::initrd::InitrdContents;
 use banger::operation::ImageShow;
 use banger::size::{format_count, format_size};
 use banger::store::ImageRecord;
@@ -81,10 +82,25 @@ pub(super) fn text(found: &Report) -> String {
     ] {
         rows.extend(path.iter().map(|path| (name, path.display().to_string())));
     }
+    rows.extend(record.initrd.iter().flat_map(initrd_rows));
     rows.extend(record.kernel.iter().flat_map(facts_rows));
     rows.extend(boot_rows(record));
     rows.extend(packages_row(found));
     fields(&rows)
+}
+
+/// What lies in the initrd.
+fn initrd_rows(contents: &InitrdContents) -> Vec<(&'static str, String)> {
+    let mut holds = format_size(contents.bytes);
+    if let Some(own) = contents.own_bytes {
+        holds.push_str(&format!(", {} of it your own", format_size(own)));
+    }
+    holds.push_str("; /init, /spec.json");
+    let mut rows = vec![("initrd holds", holds)];
+    if !contents.modules.is_empty() {
+        rows.push(("modules", contents.modules.join(" ")));
+    }
+    rows
 }
 
 fn sizes(found: &Report) -> String {
@@ -114,6 +130,11 @@ fn boot_rows(record: &ImageRecord) -> Vec<(&'static str, String)> {
         let target = target.map_or(String::new(), |target| format!(" -> {target}"));
         rows.push(("init", format!("{init}{target}{systemd}")));
     }
+    if let Some(start) = &boot.start {
+        rows.push(("pid 1", start.first_process.to_string()));
+        rows.push(("program", start.argv.join(" ")));
+    }
+    rows.extend(boot.missing.iter().map(|what| ("missing", what.clone())));
     rows.extend(boot.shell.iter().map(|shell| ("shell", shell.clone())));
     let runtime = &boot.runtime;
     for (name, words) in [("entrypoint", &runtime.entrypoint), ("cmd", &runtime.cmd)] {
