@@ -36,7 +36,7 @@ pub struct Config {
 
 impl Config {
     /// Reads what `variable` gives of the environment, and the configuration file where there is one.
-    /// [`reference`] lists all that can be set.
+    /// [`reference`](mod@reference) lists all that can be set.
     ///
     /// # Errors
     ///

@@ -62,7 +62,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`](crate::error::ErrorKind::Io) when the folder cannot be read.
+    /// [`ErrorKind::Io`] when the folder cannot be read.
     pub fn show(&self) -> Result<Contents> {
         let inventory = self.inventory()?;
         let anatomies = self.anatomies(&inventory)?;
