@@ -596,7 +596,7 @@ fn what_is_done_is_logged_where_it_is_asked_for() {
     assert!(!run(pull("a")).contains("DEBUG"));
     let told = run([pull("b"), vec!["-v".into()]].concat());
     assert!(
-        told.contains("DEBUG banger::image::pull") && told.contains("Publish"),
+        told.contains("DEBUG banger::watch") && told.contains("Publish"),
         "{told}"
     );
 }

@@ -148,7 +148,7 @@ fn filled(folder: &Path) -> (Places, String, String) {
     let store = Store::new(places.images.clone());
     let catalog = Catalog::new(places.kernels.clone());
     fs::write(folder.join("vmlinux"), good_kernel()).unwrap();
-    fs::write(folder.join("initrd"), b"070701").unwrap();
+    fs::write(folder.join("initrd"), storekit::initrd(&[])).unwrap();
     let files = KernelRequest {
         reference: None,
         kernel: Some(folder.join("vmlinux")),

@@ -114,6 +114,23 @@ fn evil_image(folder: &Path, text: &str) -> String {
     builder
         .append_data(&mut header, &init, &program[..])
         .unwrap();
+    // What the configuration names, where it can be there.
+    if name.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ') {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(program.len() as u64);
+        header.set_mode(0o755);
+        let entrypoint = format!("usr/bin/{name}");
+        builder
+            .append_data(&mut header, entrypoint, &program[..])
+            .unwrap();
+        let users = format!("{name}:x:1:1::/:/\n");
+        let mut header = tar::Header::new_gnu();
+        header.set_size(users.len() as u64);
+        header.set_mode(0o644);
+        builder
+            .append_data(&mut header, "etc/passwd", users.as_bytes())
+            .unwrap();
+    }
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Symlink);
     header.set_size(0);
@@ -600,9 +617,10 @@ fn arguments_are_shown_as_a_shell_would_read_them() {
     ]);
     let shown = run(&["image", "show", "a"]);
     for row in [
-        "entrypoint  'a b'\n",
-        "cmd         'a b'\n",
-        "env         'A=a b'\n",
+        "program       'a b' 'a b'\n",
+        "entrypoint    'a b'\n",
+        "cmd           'a b'\n",
+        "env           'A=a b'\n",
     ] {
         assert!(shown.contains(row), "{shown}");
     }

@@ -313,13 +313,25 @@ fn the_platforms_of_an_index_are_listed() {
     let index = layout.join("index.json");
     let mut document: serde_json::Value =
         serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    let annotations = document["manifests"][0]["annotations"].take();
     let mut entry = document["manifests"][0].clone();
+    entry.as_object_mut().unwrap().remove("annotations");
     entry["platform"] = serde_json::json!({"os": "linux", "architecture": "amd64"});
     let mut other = entry.clone();
     other["platform"] = serde_json::json!({"os": "linux", "architecture": "arm", "variant": "v6"});
     let mut proof = entry.clone();
     proof["platform"] = serde_json::json!({"os": "unknown", "architecture": "unknown"});
-    document["manifests"] = serde_json::json!([entry, other, proof]);
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let inner = serde_json::json!({
+        "schemaVersion": 2, "mediaType": media_type, "manifests": [entry, other, proof],
+    });
+    let inner = inner.to_string();
+    let digest = support::digest(inner.as_bytes());
+    let blob = layout.join("blobs").join(digest.replace(':', "/"));
+    fs::write(blob, &inner).unwrap();
+    document["manifests"] = serde_json::json!([{
+        "mediaType": media_type, "digest": digest, "size": inner.len(), "annotations": annotations,
+    }]);
     fs::write(&index, document.to_string()).unwrap();
     for platform in ["linux/amd64", "linux/arm/v6"] {
         let mut inspect = banger();

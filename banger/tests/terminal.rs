@@ -168,9 +168,10 @@ fn the_result_is_all_that_is_left_on_the_screen() {
             assert_rows(&lines, layers, &rows.concat());
 
             let lines = terminal.banger(&format!("{flatten}.json --format json"), None);
-            let document = lines[layers..lines.len() - 1].join("\n");
+            let document = lines[..lines.len() - 1].join("\n");
             let document: serde_json::Value = serde_json::from_str(&document).unwrap();
             assert!(document["uuid"].is_string());
+            assert_eq!(document["warnings"].as_array().unwrap().len(), layers);
 
             let lines = terminal.banger(&format!("-v {flatten}.log"), None);
             let rows = [&FLATTENED[..], &["output "]].concat();

@@ -117,18 +117,24 @@ impl Artifacts {
 }
 
 impl Artifacts {
-    /// Whether the paths can be those of an image: names in its directory when it is managed, else absolute.
+    /// Whether the paths can be those of an image: names in its directory when it is managed, else absolute. The
+    /// initrd of either may have been made in its directory.
     fn fit(&self, managed: bool) -> bool {
+        let is_inside = |path: &PathBuf| {
+            let mut components = path.components();
+            let first = components.next();
+            matches!(first, Some(Component::Normal(_))) && components.next().is_none()
+        };
         let fits = |path: &PathBuf| match managed {
-            true => {
-                let mut components = path.components();
-                let first = components.next();
-                matches!(first, Some(Component::Normal(_))) && components.next().is_none()
-            }
+            true => is_inside(path),
             false => path.is_absolute(),
         };
-        let optional = [&self.kernel, &self.initrd, &self.modules, &self.work_seed];
-        fits(&self.rootfs) && optional.into_iter().flatten().all(fits)
+        let optional = [&self.kernel, &self.modules, &self.work_seed];
+        let initrd_fits = self
+            .initrd
+            .as_ref()
+            .is_none_or(|initrd| is_inside(initrd) || fits(initrd));
+        fits(&self.rootfs) && initrd_fits && optional.into_iter().flatten().all(fits)
     }
 }
 

@@ -17,9 +17,10 @@ mod entry;
 mod nameless;
 mod remove;
 mod rename;
+mod sync;
 
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -346,43 +347,6 @@ impl Directory {
             &self.file,
             Mode::from_raw_mode(mode & 0o7777),
         )?)
-    }
-
-    /// Makes the names in the directory durable.
-    ///
-    /// # Errors
-    ///
-    /// The disk failed.
-    pub fn sync(&self) -> io::Result<()> {
-        match self.file.sync_all() {
-            // Some filesystems cannot sync a directory, and leave nothing else to do.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-            synced => synced,
-        }
-    }
-
-    /// Makes everything on the directory's filesystem durable: one call for a tree of many files.
-    ///
-    /// # Errors
-    ///
-    /// The disk failed.
-    pub fn sync_filesystem(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(&self.file)?)
-    }
-
-    /// Takes the directory's lock (flock(2)), which is held until the result is dropped or the process ends; `None`
-    /// when somebody holds it, in this process or another.
-    ///
-    /// # Errors
-    ///
-    /// The filesystem has no locks.
-    pub fn try_lock(&self) -> io::Result<Option<File>> {
-        let own = self.reopen()?;
-        match own.try_lock() {
-            Ok(()) => Ok(Some(own)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
     }
 
     /// The same directory once more: locks and the position of a listing belong to an opening.

@@ -244,8 +244,6 @@ async fn a_gzip_bomb_ends_at_the_limit() {
     assert_message(
         &error,
         ErrorKind::LimitExceeded,
-        &["layer 1 of 1: cannot be applied"],
+        &["layer 1 of 1", "expands to more than 10485760 bytes"],
     );
-    let cause: ApplyError<MisusedContent> = *error.into_source().unwrap().downcast().unwrap();
-    assert_eq!(cause.limit().unwrap().limit, 10 << 20);
 }

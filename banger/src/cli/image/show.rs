@@ -132,7 +132,7 @@ fn boot_rows(record: &ImageRecord) -> Vec<(&'static str, String)> {
     }
     if let Some(start) = &boot.start {
         rows.push(("pid 1", start.first_process.to_string()));
-        rows.push(("program", start.argv.join(" ")));
+        rows.push(("program", shell_words(&start.argv)));
     }
     rows.extend(boot.missing.iter().map(|what| ("missing", what.clone())));
     rows.extend(boot.shell.iter().map(|shell| ("shell", shell.clone())));

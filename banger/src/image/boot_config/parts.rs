@@ -55,7 +55,7 @@ impl Parts {
                 ErrorKind::Failure,
                 format!("image {} has no kernel", record.name),
             )
-            .with_hint("pull or register it with --kernel-ref or --kernel"));
+            .with_hint("`banger image pull --kernel-ref NAME` makes an image with a kernel"));
         };
         let parts = Self {
             vmm: request.vmm,
