@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use oci_flatten::apply::ApplyError;
 use oci_flatten::digest::{Algorithm, Digest};
 use oci_flatten::error::{Error, ErrorKind};
 use oci_flatten::flatten::FlattenOptions;
 use oci_flatten::limits::Limits;
-use oci_flatten::testkit::{Entry, Header, Layer, MisusedContent};
+use oci_flatten::testkit::{Entry, Header, Layer};
 
 use crate::memory::Memory;
 use crate::support::{OCI_GZIP, assert_nothing_said_twice, flatten, flatten_with, gzip, layer};
