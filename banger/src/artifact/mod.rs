@@ -78,17 +78,34 @@ pub(crate) fn write_new(directory: &Directory, name: &str, bytes: &[u8]) -> Resu
 }
 
 /// Opens a regular file that the user named; symbolic links are followed.
+pub(crate) fn open_regular(path: &Path) -> Result<(File, Metadata), Error> {
+    open_named(path, "a regular file", Metadata::is_file)
+}
+
+/// Opens a file or block device that the user named, for reading; symbolic links are followed.
+pub(crate) fn open_disk(path: &Path) -> Result<File, Error> {
+    use std::os::unix::fs::FileTypeExt;
+    let is_disk =
+        |metadata: &Metadata| metadata.is_file() || metadata.file_type().is_block_device();
+    let (file, _) = open_named(path, "a regular file or block device", is_disk)?;
+    Ok(file)
+}
+
+/// Opens what the user named, if it is `wanted`, which `is_wanted` tells.
 #[expect(
     clippy::disallowed_methods,
     reason = "the user names the path, and may mean what a link leads to"
 )]
-pub(crate) fn open_regular(path: &Path) -> Result<(File, Metadata), Error> {
+fn open_named(
+    path: &Path,
+    wanted: &'static str,
+    is_wanted: impl Fn(&Metadata) -> bool,
+) -> Result<(File, Metadata), Error> {
     use std::os::unix::fs::OpenOptionsExt;
-    let not_regular = || wrong_kind(path, "a regular file");
-    // Some devices do something when they are opened.
+    // Before it is opened: some devices do something then.
     let metadata = std::fs::metadata(path).map_err(|error| failed("read", path, error))?;
-    if !metadata.is_file() {
-        return Err(not_regular());
+    if !is_wanted(&metadata) {
+        return Err(wrong_kind(path, wanted));
     }
     // By now it may be another file, and without O_NONBLOCK, opening a fifo would wait for a writer.
     let file = std::fs::OpenOptions::new()
@@ -99,38 +116,9 @@ pub(crate) fn open_regular(path: &Path) -> Result<(File, Metadata), Error> {
     let metadata = file
         .metadata()
         .map_err(|error| failed("read", path, error))?;
-    match metadata.is_file() {
+    match is_wanted(&metadata) {
         true => Ok((file, metadata)),
-        false => Err(not_regular()),
-    }
-}
-
-/// Opens a file or block device that the user named, for reading; symbolic links are followed.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the user names the path, and may mean what a link leads to"
-)]
-pub(crate) fn open_disk(path: &Path) -> Result<File, Error> {
-    use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-    let is_disk =
-        |metadata: &Metadata| metadata.is_file() || metadata.file_type().is_block_device();
-    let wrong = || wrong_kind(path, "a regular file or block device");
-    // Before it is opened: some devices do something then.
-    let metadata = std::fs::metadata(path).map_err(|error| failed("read", path, error))?;
-    if !is_disk(&metadata) {
-        return Err(wrong());
-    }
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)
-        .map_err(|error| failed("open", path, error))?;
-    let metadata = file
-        .metadata()
-        .map_err(|error| failed("read", path, error))?;
-    match is_disk(&metadata) {
-        true => Ok(file),
-        false => Err(wrong()),
+        false => Err(wrong_kind(path, wanted)),
     }
 }
 
